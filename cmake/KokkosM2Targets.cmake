@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+# How a library, a program and a test of KokkosM2 are declared.
+
+add_library(m2_options INTERFACE)
+target_compile_features(m2_options INTERFACE cxx_std_20)
+
+# What only this build wants: warnings, the machine's instructions, sanitizers. Not exported.
+add_library(m2_build_options INTERFACE)
+set(m2_warnings -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual)
+if(M2_WARNINGS_AS_ERRORS)
+  list(APPEND m2_warnings -Werror)
+endif()
+target_compile_options(m2_build_options INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${m2_warnings}>")
+# A contracted a*b+c rounds once instead of twice; whether the compiler does it may differ between two copies of one loop,
+# and then a token's bits would depend on the batch it came in. Kernels that want it call fma by name.
+target_compile_options(m2_build_options INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>")
+if(M2_ENABLE_NATIVE AND NOT M2_CUDA_CHECK)
+  target_compile_options(m2_build_options INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-march=native>")
+endif()
+if(M2_SANITIZERS)
+  target_compile_options(m2_build_options INTERFACE -fsanitize=${M2_SANITIZERS} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(m2_build_options INTERFACE -fsanitize=${M2_SANITIZERS})
+endif()
+
+if(M2_CUDA_CHECK)
+  include(KokkosM2CudaCheck)
+endif()
+
+# m2_library(<folder> [SOURCES ...] [PUBLIC libraries...] [PRIVATE libraries...]): the library of src/<folder>.
+function(m2_library folder)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;PUBLIC;PRIVATE")
+  set(target m2_${folder})
+  if(M2_CUDA_CHECK)
+    add_library(${target} OBJECT ${arg_SOURCES})
+    m2_compile_for_cuda(${target} ${arg_SOURCES})
+  else()
+    add_library(${target} ${arg_SOURCES})
+  endif()
+  add_library(KokkosM2::${folder} ALIAS ${target})
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${folder})
+  target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>
+                                              $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/kokkosm2>)
+  target_link_libraries(${target} PUBLIC m2_options ${arg_PUBLIC} PRIVATE $<BUILD_INTERFACE:m2_build_options> ${arg_PRIVATE})
+  set_property(GLOBAL APPEND PROPERTY M2_LIBRARIES ${target})
+endfunction()
+
+# m2_program(<name> SOURCES ... LIBRARIES ...): a program of apps/, in <build>/bin.
+function(m2_program name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
+  if(M2_CUDA_CHECK)
+    add_library(${name} OBJECT ${arg_SOURCES})
+    m2_compile_for_cuda(${name} ${arg_SOURCES})
+  else()
+    add_executable(${name} ${arg_SOURCES})
+    set_property(GLOBAL APPEND PROPERTY M2_PROGRAMS ${name})
+  endif()
+  target_link_libraries(${name} PRIVATE m2_build_options ${arg_LIBRARIES})
+endfunction()
+
+# m2_test(<name> SOURCES ... LIBRARIES ... [LABELS ...] [TIMEOUT seconds]): a GoogleTest program; ctest lists each of its
+# tests. M2_TEST_DATA is tests/data, M2_BINARY_DIR the folder of the programs.
+function(m2_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "SOURCES;LIBRARIES;LABELS")
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE m2_build_options m2_test_support ${arg_LIBRARIES})
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+    PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "OMP_PROC_BIND=false;OMP_NUM_THREADS=2")
+endfunction()
+
+function(m2_print_summary)
+  message(STATUS "KokkosM2 ${PROJECT_VERSION}: ${CMAKE_BUILD_TYPE}, Kokkos ${Kokkos_VERSION} (${Kokkos_DEVICES}), Kokkos Kernels "
+    "${KokkosKernels_VERSION}, HDF5 ${HDF5_VERSION}, oneDNN ${dnnl_VERSION}, MPI ${MPI_CXX_VERSION}, tests ${M2_ENABLE_TESTS}, "
+    "native ${M2_ENABLE_NATIVE}, sanitizers '${M2_SANITIZERS}', cuda check ${M2_CUDA_CHECK}")
+endfunction()

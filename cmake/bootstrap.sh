@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs everything KokkosM2 needs on Debian 12 or 13 and builds nothing of the project. Run it again at any time:
+# what is already there is left alone. Other systems: docs/install.md.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+usage: cmake/bootstrap.sh [--with-fuzz] [--help]
+
+Installs the compiler and libraries from Debian's own packages (root or sudo is needed). Options:
+  --with-fuzz   also clang with libFuzzer, for the preset `fuzz`
+TEXT
+}
+
+with_fuzz=0
+for argument in "$@"; do
+  case "$argument" in
+    --with-fuzz) with_fuzz=1 ;;
+    --help) usage; exit 0 ;;
+    *) echo "bootstrap: unknown option '$argument'" >&2; usage >&2; exit 2 ;;
+  esac
+done
+
+say() { printf 'bootstrap: %s\n' "$*"; }
+die() { printf 'bootstrap: error: %s\n' "$*" >&2; exit 1; }
+
+[ -r /etc/os-release ] || die "no /etc/os-release: this is not Debian; see docs/install.md for other systems"
+. /etc/os-release
+if [ "${ID:-}" != debian ] || { [ "${VERSION_ID:-}" != 12 ] && [ "${VERSION_ID:-}" != 13 ]; }; then
+  die "this script serves Debian 12 and 13, found '${PRETTY_NAME:-unknown}'; docs/install.md says what to install on other systems"
+fi
+
+packages=(g++-14 cmake make ninja-build pkgconf git ca-certificates openmpi-bin libopenmpi-dev libhdf5-openmpi-dev hdf5-tools
+  libyaml-cpp-dev libgtest-dev libdnnl-dev libpcre2-dev nlohmann-json3-dev libcli11-dev libfmt-dev libxxhash-dev
+  libbenchmark-dev libkokkos-dev clang-format-19)
+[ $with_fuzz = 0 ] || packages+=(clang-19 libclang-rt-19-dev)
+
+prefix=/usr/local # where a hand-made package belongs and where CMake looks by itself
+kernels_package=libtrilinos-kokkos-kernels-dev
+kernels_stamp=$prefix/lib/cmake/KokkosKernels/KokkosKernelsConfig.cmake
+kokkos_library_dir=/usr/lib/$(dpkg --print-architecture | sed 's/amd64/x86_64/;s/arm64/aarch64/')-linux-gnu
+
+# A present g++ or CMake of Debian 12 is too old, so versions count as well as names.
+installed() {
+  dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null |
+    awk '$2 == "installed"' | sort -u | wc -l | grep -qx "${#packages[@]}" &&
+    dpkg --compare-versions "$(dpkg-query -W -f '${Version}' cmake)" ge 3.28 &&
+    dpkg --compare-versions "$(dpkg-query -W -f '${Version}' libgtest-dev)" ge 1.14
+}
+
+kokkos_complete() { [ -e "$kokkos_library_dir/libkokkosalgorithms.a" ] && [ -e "$kokkos_library_dir/libkokkossimd.a" ]; }
+
+if installed && kokkos_complete && [ -e "$kernels_stamp" ]; then
+  say "everything is installed already"
+  exit 0
+fi
+
+run_as_root=()
+if [ "$(id -u)" != 0 ]; then
+  command -v sudo >/dev/null || die "packages must be installed: run this as root, or install sudo"
+  run_as_root=(sudo)
+fi
+
+# The suites trixie, sid and experimental come from the machine's own mirror, through a private apt configuration: the
+# machine's sources stay as they are.
+state=/var/lib/kokkosm2-bootstrap
+mirror=$({ sed -n 's/^URIs:[[:space:]]*\([^[:space:]]*\).*/\1/p' /etc/apt/sources.list.d/*.sources 2>/dev/null
+  sed -n 's/^deb[[:space:]]\+\(\[[^]]*\][[:space:]]\+\)\?\([^[:space:]]*\).*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null
+} | grep -v -e security -e '^cdrom' | grep 'debian/\?$' | head -n 1 || true) # sed reports each kind of file that is not there
+[ -n "$mirror" ] || die "no Debian mirror found in /etc/apt/sources.list or sources.list.d"
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+[ -r $keyring ] || die "$keyring is missing: install debian-archive-keyring"
+
+if [ "$VERSION_ID" = 12 ]; then
+  say "Debian 12: the compiler and libraries come from Debian 13 (trixie); libc6 and libstdc++6 are upgraded with them"
+fi
+say "Kokkos comes from the suite sid, the Kokkos Kernels headers from experimental"
+
+"${run_as_root[@]}" mkdir -p $state/lists/partial $state/cache/archives/partial $state/download
+for suite in trixie sid experimental; do
+  echo "deb [signed-by=$keyring] $mirror $suite main"
+done | "${run_as_root[@]}" tee $state/sources.list >/dev/null
+"${run_as_root[@]}" tee $state/preferences >/dev/null <<'TEXT'
+Package: *
+Pin: release n=sid
+Pin-Priority: 50
+
+Package: kokkos libkokkos*
+Pin: release n=sid
+Pin-Priority: 995
+TEXT
+apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y
+  -o Dir::Etc::sourcelist=$state/sources.list -o Dir::Etc::sourceparts=- -o Dir::State::Lists=$state/lists
+  -o Dir::Etc::Preferences=$state/preferences -o Dir::Etc::PreferencesParts=- -o Dir::Cache=$state/cache
+  -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Sandbox::User=root
+  -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io -o Dpkg::Use-Pty=0)
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+quietly() { # runs a command; its output is shown only if it fails
+  "$@" >"$log" 2>&1 || { tail -n 30 "$log" >&2; die "this failed: $*"; }
+}
+
+say "reading the package lists"
+quietly "${run_as_root[@]}" "${apt[@]}" update
+if ! installed; then
+  say "installing ${#packages[@]} packages"
+  quietly "${run_as_root[@]}" "${apt[@]}" install --no-install-recommends -t trixie "${packages[@]}"
+fi
+
+# Debian's Kokkos config names two archives which hold no code and which the package leaves out.
+for archive in libkokkosalgorithms.a libkokkossimd.a; do
+  [ -e "$kokkos_library_dir/$archive" ] || quietly "${run_as_root[@]}" ar rcs "$kokkos_library_dir/$archive"
+done
+
+# Debian builds Kokkos Kernels only inside Trilinos, for another Kokkos. Its headers are enough: they are unpacked under
+# $prefix with a configuration that instantiates nothing and uses no other library.
+if [ ! -e "$kernels_stamp" ]; then
+  say "unpacking the Kokkos Kernels headers under $prefix"
+  (cd $state/download && "${run_as_root[@]}" rm -rf ./* && quietly "${run_as_root[@]}" "${apt[@]}" download $kernels_package/experimental)
+  quietly "${run_as_root[@]}" dpkg -x $state/download/$kernels_package*.deb $state/download/unpacked
+  "${run_as_root[@]}" bash -euo pipefail -c '
+    config=$(find "$1" -name KokkosKernels_config.h | head -n 1)
+    include=$(dirname "$config")
+    target=$2/include/kokkos-kernels
+    rm -rf "$target" && mkdir -p "$target" "$2/lib/cmake/KokkosKernels"
+    cp -rL "$include/." "$target/"
+    find "$target" -path "*generated_specializations*" -type f -exec truncate -s 0 {} +
+    sed -i -E "s@^[[:space:]]*#[[:space:]]*define[[:space:]]+((KOKKOSKERNELS_(INST|ENABLE_TPL|TPL)|KOKKOSKERNELS_ENABLE_COMPONENT)[A-Z0-9_]*).*@/* #undef \1 */@" "$target/KokkosKernels_config.h"
+    sed -i "0,/^#define/s//#define KOKKOSKERNELS_ENABLE_COMPONENT_BLAS\n#define KOKKOSKERNELS_ENABLE_COMPONENT_BATCHED\n#define/" "$target/KokkosKernels_config.h"
+    printf "%s\n" "include(CMakeFindDependencyMacro)" "find_dependency(Kokkos)" \
+      "if(NOT TARGET Kokkos::kokkoskernels)" "  add_library(Kokkos::kokkoskernels INTERFACE IMPORTED)" \
+      "  target_include_directories(Kokkos::kokkoskernels SYSTEM INTERFACE \"$target\")" \
+      "  target_link_libraries(Kokkos::kokkoskernels INTERFACE Kokkos::kokkos)" "endif()" >"$2/lib/cmake/KokkosKernels/KokkosKernelsConfig.cmake"
+  ' bash $state/download/unpacked $prefix
+  "${run_as_root[@]}" rm -rf $state/download
+fi
+"${run_as_root[@]}" rm -rf $state/cache
+say "done"

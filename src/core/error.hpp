@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace m2 {
+
+/// What every part of KokkosM2 throws. The message stands alone: it names the file and place, what was found, what was
+/// expected and what to do.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// A bad deck or command line: the programs end with code 2 instead of 1.
+class UsageError : public Error {
+ public:
+  using Error::Error;
+};
+
+template <class... Args>
+[[noreturn]] void raise(fmt::format_string<Args...> format, Args&&... args) {
+  throw Error(fmt::format(format, std::forward<Args>(args)...));
+}
+
+}  // namespace m2
+
+/// Throws m2::Error with the formatted message unless `condition` holds. The message is built only on failure.
+#define M2_REQUIRE(condition, ...)              \
+  do {                                          \
+    if (!(condition)) ::m2::raise(__VA_ARGS__); \
+  } while (false)
