@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <variant>
+
+#include "core/views.hpp"
+
+namespace m2 {
+
+/// A stack of (out, in) matrices in the dtype they are stored in: float32, bfloat16, or float8_e4m3fn with one float32
+/// scale for each kFp8Block x kFp8Block block (ceil division: the last block of a row or column may be ragged), where
+/// weight = float(value) * scale_inv. Copies share the memory, like Views.
+class Weight {
+ public:
+  /// No matrices.
+  Weight() = default;
+
+  /// Uninitialised memory for `num_matrices` matrices of `num_rows` x `num_columns`, labelled `label` and
+  /// `label`_scale_inv. Throws Error for another dtype and for negative sizes.
+  static Weight allocate(const ExecSpace& exec, DType dtype, int num_matrices, int num_rows, int num_columns,
+                         const std::string& label);
+
+  DType dtype() const;
+  int num_matrices() const;
+  int num_rows() const;
+  int num_columns() const;
+
+  /// (E, N, K) of W in {float, Bf16, Fp8E4M3}. Throws Error when another dtype is held.
+  template <class W>
+  View3D<W> values() const;
+
+  /// (E, ceil(N / kFp8Block), ceil(K / kFp8Block)); empty unless the dtype is float8_e4m3fn.
+  View3D<float> scale_inv() const { return scale_inv_; }
+
+  /// The values in storage order, without the scales: `bytes()` bytes in MemorySpace.
+  std::byte* data() const;
+  std::int64_t bytes() const;
+
+ private:
+  std::variant<View3D<float>, View3D<Bf16>, View3D<Fp8E4M3>> values_;
+  View3D<float> scale_inv_;
+};
+
+extern template View3D<float> Weight::values<float>() const;
+extern template View3D<Bf16> Weight::values<Bf16>() const;
+extern template View3D<Fp8E4M3> Weight::values<Fp8E4M3>() const;
+
+}  // namespace m2
