@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace m2 {
+
+/// An open file. Every failure throws Error with the path, what was tried and the system's reason; a full disk also
+/// says how many bytes are needed. read_at and write_at use offsets of their own and may be called from many threads at
+/// once.
+class File {
+ public:
+  enum class Mode {
+    read,    ///< must exist
+    create,  ///< new or emptied; reading and writing
+    update   ///< new or as it is; reading and writing
+  };
+
+  File(std::string path, Mode mode);
+  ~File();
+  File(File&& other) noexcept;
+  File& operator=(File&& other) noexcept;
+
+  const std::string& path() const { return path_; }
+  int descriptor() const { return descriptor_; }
+  std::uint64_t size_bytes() const;
+
+  /// Fills `out`; a file that ends before is an Error.
+  void read_at(std::uint64_t offset, std::span<std::byte> out) const;
+
+  /// Reads on from where the last call ended; returns how many bytes came, 0 at the end.
+  std::size_t read_some(std::span<std::byte> out) const;
+
+  void write_at(std::uint64_t offset, std::span<const std::byte> bytes) const;
+
+  void resize(std::uint64_t size_bytes) const;
+
+  /// Asks the file system for the space of the whole file now, so that a full disk is found before the work and not
+  /// after it. File systems that cannot do this are left alone.
+  void reserve(std::uint64_t size_bytes) const;
+
+  /// Returns when everything is on the disk.
+  void sync() const;
+
+ private:
+  std::string path_;
+  int descriptor_ = -1;
+};
+
+/// A file that appears under its name only when it is complete: it is written as "<path>.<process id>.tmp", and
+/// publish() flushes it to disk and renames it. Without publish(), the destructor removes it and whatever was at `path`
+/// stays.
+class PendingFile {
+ public:
+  explicit PendingFile(const std::string& path);
+  ~PendingFile();
+  PendingFile(PendingFile&& other) noexcept;
+  PendingFile& operator=(PendingFile&&) = delete;
+
+  const File& file() const { return file_; }
+  void publish();
+
+ private:
+  std::string target_;
+  File file_;
+  bool pending_ = true;
+};
+
+/// The whole file.
+std::string read_text_file(const std::string& path);
+
+/// Writes the file through a PendingFile: after a failure the old content is still there, whole.
+void write_text_file_atomically(const std::string& path, std::string_view text);
+
+}  // namespace m2

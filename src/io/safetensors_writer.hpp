@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/dtype.hpp"
+#include "io/file.hpp"
+#include "io/safetensors.hpp"
+
+namespace m2 {
+
+struct TensorPlan {
+  std::string name;
+  DType dtype{};
+  std::vector<std::int64_t> shape;
+};
+
+/// Writes one safetensors file whose tensors are known beforehand. The file appears under its name at finish(); without
+/// it nothing is left behind. write() may be called from many threads at once.
+class SafetensorsWriter {
+ public:
+  /// Throws Error for a name given twice, a bad shape, or when the disk has no room for the whole file.
+  SafetensorsWriter(const std::string& path, const std::vector<TensorPlan>& tensors,
+                    const std::map<std::string, std::string>& metadata);
+
+  /// The planned tensors, in the order of the plan, with their places in the file.
+  const std::vector<TensorEntry>& entries() const { return entries_; }
+
+  /// Writes a piece of the tensor entries()[index], from `byte_offset` within it. Throws Error beyond its end.
+  void write(std::size_t index, std::uint64_t byte_offset, std::span<const std::byte> bytes);
+
+  /// Flushes and renames. Throws Error naming the tensor if one was not written whole.
+  void finish();
+
+ private:
+  std::vector<TensorEntry> entries_;
+  std::unique_ptr<std::atomic<std::uint64_t>[]> written_bytes_;
+  PendingFile pending_;
+};
+
+}  // namespace m2
