@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "config/enum_names.hpp"
+
+namespace m2 {
+
+/// `automatic` ("auto") is the fastest that can do the work at hand.
+enum class AttentionBackend { automatic, kokkos };
+template <>
+inline constexpr std::array<std::string_view, 2> kEnumNames<AttentionBackend>{"auto", "kokkos"};
+
+/// Who multiplies matrices.
+enum class LinearBackend { automatic, kokkos, kokkos_kernels, onednn };
+template <>
+inline constexpr std::array<std::string_view, 4> kEnumNames<LinearBackend>{"auto", "kokkos", "kokkos_kernels",
+                                                                           "onednn"};
+
+/// Whether RMSNorm rounds to the storage type after the multiplication with the weight, or before it as transformers
+/// does.
+enum class RmsNormBackend { cast_last, cast_first };
+template <>
+inline constexpr std::array<std::string_view, 2> kEnumNames<RmsNormBackend>{"cast_last", "cast_first"};
+
+/// In which precision an intermediate quantity is kept.
+enum class Precision { float32, bfloat16 };
+template <>
+inline constexpr std::array<std::string_view, 2> kEnumNames<Precision>{"float32", "bfloat16"};
+
+/// How tokens reach their experts; `local`: all experts are in this process.
+enum class DispatcherBackend { automatic, local };
+template <>
+inline constexpr std::array<std::string_view, 2> kEnumNames<DispatcherBackend>{"auto", "local"};
+
+/// Which implementation computes what, and how exactly. The defaults are the fastest of the most exact.
+struct BackendConfig {
+  AttentionBackend attention = AttentionBackend::automatic;
+  LinearBackend linear = LinearBackend::automatic;
+  LinearBackend experts = LinearBackend::automatic;
+  RmsNormBackend rms_norm = RmsNormBackend::cast_last;
+  Precision rope_tables = Precision::float32;
+  Precision gate_precision = Precision::float32;
+  DispatcherBackend dispatcher = DispatcherBackend::automatic;
+  bool fake_balanced_gate = false;  ///< ignores the router and spreads tokens evenly: for benchmarks only
+  float fake_gate_noise = 0.0f;     ///< in [0, 1]: how uneven the fake gate is; read only if fake_balanced_gate
+
+  /// Throws Error if fake_gate_noise is outside [0, 1].
+  void validate() const;
+
+  bool operator==(const BackendConfig&) const = default;
+};
+
+}  // namespace m2

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/backend_config.hpp"
+#include "config/moe_config.hpp"
+
+namespace m2 {
+
+enum class Job { generate, score };
+template <>
+inline constexpr std::array<std::string_view, 2> kEnumNames<Job>{"generate", "score"};
+
+/// In which type a model computes; `automatic` ("auto") is what the checkpoint says.
+enum class ComputeDType { automatic, float32, bfloat16 };
+template <>
+inline constexpr std::array<std::string_view, 3> kEnumNames<ComputeDType>{"auto", "float32", "bfloat16"};
+
+struct ModelSection {
+  std::string checkpoint;  ///< HDF5 file or Hugging Face directory
+  ComputeDType dtype = ComputeDType::automatic;
+  bool operator==(const ModelSection&) const = default;
+};
+
+/// Exactly one of the two is set.
+struct PromptsSection {
+  std::optional<std::string> file;  ///< JSON Lines
+  std::optional<std::string> text;
+  bool operator==(const PromptsSection&) const = default;
+};
+
+struct SamplingSection {
+  std::int64_t max_new_tokens = 256;
+  std::optional<double> temperature;  ///< unset, as for the next two: what the checkpoint's generation_config.json says
+  std::optional<int> top_k;
+  std::optional<double> top_p;
+  double min_p = 0.0;
+  double repetition_penalty = 1.0;
+  std::int64_t seed = 0;
+  std::vector<std::string> stop;
+  std::vector<int> stop_token_ids;
+  bool ignore_eos = false;
+  bool logprobs = false;
+  bool operator==(const SamplingSection&) const = default;
+};
+
+struct BatchSection {
+  int max_tokens = 2048;
+  int max_sequences = 16;
+  bool operator==(const BatchSection&) const = default;
+};
+
+struct MemorySection {
+  std::optional<double> limit_gib;  ///< unset: what the machine has
+  bool operator==(const MemorySection&) const = default;
+};
+
+struct OutputSection {
+  std::optional<std::string> file;  ///< JSON Lines; unset: standard output
+  bool resume = false;
+  bool operator==(const OutputSection&) const = default;
+};
+
+struct DataSection {
+  std::string file;  ///< JSON Lines
+  bool operator==(const DataSection&) const = default;
+};
+
+/// A job deck. Sections a job does not have keep their defaults: prompts and sampling belong to generate, data to
+/// score.
+struct Deck {
+  Job job = Job::generate;
+  ModelSection model;
+  PromptsSection prompts;
+  SamplingSection sampling;
+  BatchSection batch;
+  MemorySection memory;
+  OutputSection output;
+  DataSection data;
+  BackendConfig backend;
+  MoEOverrides moe_overrides;
+  bool operator==(const Deck&) const = default;
+};
+
+/// Reads the YAML file `path`; `overrides` are "section.key=value" as on the command line. Relative paths in a deck are
+/// relative to the current directory. Throws UsageError that names file and line, or the command line.
+Deck load_deck(const std::string& path, std::span<const std::string> overrides = {});
+
+/// The same for a text; `source` is the name of the file in messages.
+Deck parse_deck(std::string_view text, const std::string& source, std::span<const std::string> overrides = {});
+
+/// A complete deck for the job: each key with its default (an example where there is none), unit and meaning as
+/// comments.
+std::string print_deck(Job job);
+
+}  // namespace m2
