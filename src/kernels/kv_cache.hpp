@@ -8,10 +8,12 @@ namespace m2 {
 /// Cache positions in a block.
 inline constexpr int kKvBlock = 64;
 
-/// Keys (rotated) and values of one layer: physical blocks x key/value heads x kKvBlock positions x head size.
+/// Rotated keys and values of one layer, by physical block N and key/value head G. The positions of a block (P =
+/// kKvBlock) are the last axis of the keys and the first but one of the values: both products of attention then run
+/// over contiguous memory, without a transpose.
 template <class T>
 struct KvBlocks {
-  View4D<T> k_NGPC;
+  View4D<T> k_NGCP;
   View4D<T> v_NGPC;
 };
 
