@@ -19,9 +19,16 @@ class Weight {
   Weight() = default;
 
   /// Uninitialised memory for `num_matrices` matrices of `num_rows` x `num_columns`, labelled `label` and
-  /// `label`_scale_inv. Throws Error for another dtype and for negative sizes.
+  /// `label`_scale_inv. `num_row_parts` matrices of equal height may lie on top of one another in each (the experts' gate
+  /// over up): FP8 blocks never reach across parts. Throws Error for another dtype, negative sizes, uneven parts.
   static Weight allocate(const ExecSpace& exec, DType dtype, int num_matrices, int num_rows, int num_columns,
-                         const std::string& label);
+                         const std::string& label, int num_row_parts = 1);
+
+  /// Rows and columns of one matrix's block scales: num_row_parts * ceil(part rows / kFp8Block), ceil(columns / kFp8Block).
+  /// Row n lies in part p = n / (num_rows / num_row_parts), and has scale row p * ceil(part / kFp8Block) + (n % part) / kFp8Block.
+  static std::int64_t num_scale_rows(std::int64_t num_rows, int num_row_parts);
+  static std::int64_t num_scale_columns(std::int64_t num_columns);
+  int num_row_parts() const;
 
   DType dtype() const;
   int num_matrices() const;
@@ -32,7 +39,7 @@ class Weight {
   template <class W>
   View3D<W> values() const;
 
-  /// (E, ceil(N / kFp8Block), ceil(K / kFp8Block)); empty unless the dtype is float8_e4m3fn.
+  /// (E, num_scale_rows, num_scale_columns); empty unless the dtype is float8_e4m3fn.
   View3D<float> scale_inv() const { return scale_inv_; }
 
   /// The values in storage order, without the scales: `bytes()` bytes in MemorySpace.
@@ -42,6 +49,7 @@ class Weight {
  private:
   std::variant<View3D<float>, View3D<Bf16>, View3D<Fp8E4M3>> values_;
   View3D<float> scale_inv_;
+  int num_row_parts_ = 1;
 };
 
 extern template View3D<float> Weight::values<float>() const;
