@@ -28,6 +28,9 @@ constexpr std::array kDTypes{
     DTypeEntry{DType::int32, "int32", 4},
     DTypeEntry{DType::int64, "int64", 8},
     DTypeEntry{DType::boolean, "bool", 1},
+    DTypeEntry{DType::uint16, "uint16", 2},
+    DTypeEntry{DType::uint32, "uint32", 4},
+    DTypeEntry{DType::uint64, "uint64", 8},
 };
 
 const DTypeEntry& entry(DType dtype) { return kDTypes.at(static_cast<std::size_t>(dtype)); }

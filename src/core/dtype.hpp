@@ -20,7 +20,10 @@ enum class DType : std::uint8_t {
   int16,
   int32,
   int64,
-  boolean
+  boolean,
+  uint16,
+  uint32,
+  uint64
 };
 
 /// Bytes of one element.
