@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "style/code.hpp"
+
+namespace m2::style {
+
+/// Each rule returns its breaches, one line each: "src/io/a.cpp:3: what is wrong and what is right".
+using Breaches = std::vector<std::string>;
+
+/// A folder of src includes only lower levels and never a sibling; paths are written relative to src; x.cpp includes
+/// x.hpp first, which compiles every such header alone.
+Breaches layer_breaches(const std::vector<File>& files);
+
+/// A vendor's header is included in its one folder only, and some in one file only.
+Breaches vendor_breaches(const std::vector<File>& files);
+
+/// config, io and text reach no Kokkos header, not even through another one: fuzzers and tools build without it.
+Breaches kokkos_free_breaches(const std::vector<File>& files);
+
+/// Every kernel and every View of src is labelled "m2::...".
+Breaches label_breaches(const File& file);
+
+/// Every policy, deep_copy and mirror of src is made with the instance that was passed; Kokkos::fence is not called.
+Breaches instance_breaches(const File& file);
+
+/// Every source, script and CMake file names its licence in the first line (after #!).
+Breaches licence_breaches(const File& file);
+
+/// No package registry's host and no path of one machine is written down.
+Breaches machine_breaches(const File& file);
+
+}  // namespace m2::style
