@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/weight.hpp"
+
+#include "core/error.hpp"
+
+namespace m2 {
+namespace {
+
+int ceil_divide(int a, int b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+Weight Weight::allocate(const ExecSpace& exec, DType dtype, int num_matrices, int num_rows, int num_columns,
+                        const std::string& label) {
+  M2_REQUIRE(num_matrices >= 0 && num_rows >= 0 && num_columns >= 0, "weight '{}': negative size {} x {} x {}", label,
+             num_matrices, num_rows, num_columns);
+  const auto values = Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, label);
+  Weight weight;
+  switch (dtype) {
+    case DType::float32:
+      weight.values_ = View3D<float>(values, num_matrices, num_rows, num_columns);
+      break;
+    case DType::bfloat16:
+      weight.values_ = View3D<Bf16>(values, num_matrices, num_rows, num_columns);
+      break;
+    case DType::float8_e4m3fn:
+      weight.values_ = View3D<Fp8E4M3>(values, num_matrices, num_rows, num_columns);
+      weight.scale_inv_ =
+          View3D<float>(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, label + "_scale_inv"), num_matrices,
+                        ceil_divide(num_rows, kFp8Block), ceil_divide(num_columns, kFp8Block));
+      break;
+    default:
+      raise("weight '{}': dtype {} is not supported; supported are float32, bfloat16, float8_e4m3fn", label,
+            name(dtype));
+  }
+  return weight;
+}
+
+DType Weight::dtype() const {
+  return std::visit([](const auto& values) { return kDTypeOf<typename std::decay_t<decltype(values)>::value_type>; },
+                    values_);
+}
+
+int Weight::num_matrices() const {
+  return std::visit([](const auto& values) { return values.extent_int(0); }, values_);
+}
+
+int Weight::num_rows() const {
+  return std::visit([](const auto& values) { return values.extent_int(1); }, values_);
+}
+
+int Weight::num_columns() const {
+  return std::visit([](const auto& values) { return values.extent_int(2); }, values_);
+}
+
+template <class W>
+View3D<W> Weight::values() const {
+  const auto* values = std::get_if<View3D<W>>(&values_);
+  M2_REQUIRE(values != nullptr, "weight: {} was asked for, {} is held", name(kDTypeOf<W>), name(dtype()));
+  return *values;
+}
+
+std::byte* Weight::data() const {
+  return std::visit([](const auto& values) { return reinterpret_cast<std::byte*>(values.data()); }, values_);
+}
+
+std::int64_t Weight::bytes() const {
+  return std::visit(
+      [](const auto& values) {
+        using Value = typename std::decay_t<decltype(values)>::value_type;
+        return std::int64_t(values.size() * sizeof(Value));
+      },
+      values_);
+}
+
+template View3D<float> Weight::values<float>() const;
+template View3D<Bf16> Weight::values<Bf16>() const;
+template View3D<Fp8E4M3> Weight::values<Fp8E4M3>() const;
+
+}  // namespace m2
