@@ -4,7 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "config/minimax_m2_config.hpp"
@@ -40,6 +40,9 @@ struct MoEConfig {
 
   /// The defaults for a model: the reference's, but for apply_router_weight_after_down.
   static MoEConfig from(const MiniMaxM2Config& config);
+
+  /// Every key with its value as set() reads it.
+  std::vector<std::pair<std::string, std::string>> fields() const;
 
   /// Sets one field from text. Throws Error: unknown key (with the nearest one), or a value of another type.
   void set(const std::string& key, const std::string& value);
