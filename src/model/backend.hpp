@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/backend_config.hpp"
+#include "config/moe_config.hpp"
+#include "kernels/gemm.hpp"
+#include "kernels/rms_norm.hpp"
+#include "kernels/router.hpp"
+
+namespace m2 {
+
+/// The provider that `choice` stands for with these dtypes; `automatic` is the portable kernel, which serves all of
+/// them. `key` is the deck's ("linear" or "experts"), for the message. Throws Error when the provider cannot multiply
+/// the dtypes.
+GemmProvider resolve_provider(LinearBackend choice, const char* key, DType activation, DType weight);
+
+RmsNormOrder rms_norm_order(const BackendConfig& backend);
+
+RouterOptions router_options(const MoEConfig& moe, const BackendConfig& backend);
+
+}  // namespace m2

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/block.hpp"
+
+#include <fmt/format.h>
+
+#include "kernels/residual_add.hpp"
+#include "kernels/rms_norm.hpp"
+#include "model/backend.hpp"
+#include "model/initialize.hpp"
+
+namespace m2 {
+
+Block::Block(int layer_idx, const MiniMaxM2Config& config, const MoEConfig& moe, const BackendConfig& backend)
+    : self_attn(config, backend),
+      mlp(config, moe, backend),
+      prefix_(fmt::format("layers/{}/", layer_idx)),
+      rms_norm_eps_(float(config.rms_norm_eps)),
+      hidden_size_(config.hidden_size),
+      backend_(backend) {}
+
+template <class T>
+void Block::forward(const ExecSpace& exec, const PackedBatch& batch, const KvBlocks<T>& cache,
+                    const Activations<T>& buffers) const {
+  const auto& [h_TD, normed_TD, branch_TD, gemm_workspace, attention_buffers, moe_buffers] = buffers;
+  const RmsNormOrder order = rms_norm_order(backend_);
+
+  rms_norm<T>(exec, h_TD, input_layernorm, rms_norm_eps_, order, normed_TD);
+  self_attn.forward<T>(exec, normed_TD, batch, cache, attention_buffers, gemm_workspace, branch_TD);
+  residual_add<T>(exec, branch_TD, h_TD);
+
+  rms_norm<T>(exec, h_TD, post_attention_layernorm, rms_norm_eps_, order, normed_TD);
+  mlp.forward<T>(exec, normed_TD, batch, moe_buffers, gemm_workspace, branch_TD);
+  residual_add<T>(exec, branch_TD, h_TD);
+}
+
+void Block::init_weights(const ExecSpace& exec, std::uint64_t seed) {
+  self_attn.init_weights(exec, seed, prefix_ + "attention/");
+  mlp.init_weights(exec, seed, prefix_ + "moe/");
+  Kokkos::deep_copy(exec, input_layernorm, 1.0f);
+  Kokkos::deep_copy(exec, post_attention_layernorm, 1.0f);
+}
+
+std::vector<Parameter> Block::parameters() {
+  std::vector<Parameter> list{
+      {.name = prefix_ + "input_norm", .shape = {hidden_size_}, .vector = &input_layernorm},
+      {.name = prefix_ + "post_attention_norm", .shape = {hidden_size_}, .vector = &post_attention_layernorm}};
+  for (Parameter& parameter : self_attn.parameters(prefix_ + "attention/")) list.push_back(std::move(parameter));
+  for (Parameter& parameter : mlp.parameters(prefix_ + "moe/")) list.push_back(std::move(parameter));
+  return list;
+}
+
+template void Block::forward<float>(const ExecSpace&, const PackedBatch&, const KvBlocks<float>&,
+                                    const Activations<float>&) const;
+template void Block::forward<Bf16>(const ExecSpace&, const PackedBatch&, const KvBlocks<Bf16>&,
+                                   const Activations<Bf16>&) const;
+
+}  // namespace m2

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/minimax_m2_attention.hpp"
+#include "model/moe.hpp"
+
+namespace m2 {
+
+/// One layer: attention and a mixture of experts, each behind an RMSNorm and added to the residual stream.
+class Block {
+ public:
+  Block(int layer_idx, const MiniMaxM2Config& config, const MoEConfig& moe, const BackendConfig& backend);
+
+  /// Adds the layer's two branches to buffers.hidden_TD. `cache` is this layer's storage.
+  template <class T>
+  void forward(const ExecSpace& exec, const PackedBatch& batch, const KvBlocks<T>& cache,
+               const Activations<T>& buffers) const;
+
+  /// The distributions of NeMo AutoModel (facts in docs/model.md). The parameters must have memory.
+  void init_weights(const ExecSpace& exec, std::uint64_t seed);
+
+  /// Names begin with "layers/<layer_idx>/".
+  std::vector<Parameter> parameters();
+
+  MiniMaxM2Attention self_attn;
+  MoE mlp;
+  View1D<float> input_layernorm, post_attention_layernorm;
+
+ private:
+  std::string prefix_;
+  float rms_norm_eps_;
+  int hidden_size_;
+  BackendConfig backend_;
+};
+
+}  // namespace m2

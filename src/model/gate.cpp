@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/gate.hpp"
+
+#include "kernels/gemm.hpp"
+#include "kernels/router.hpp"
+#include "model/backend.hpp"
+#include "model/initialize.hpp"
+
+namespace m2 {
+namespace {
+
+void clear_weights(const ExecSpace& exec, View1D<const std::uint8_t> skip_T, View2D<float> weight_TK) {
+  const int top_k = weight_TK.extent_int(1);
+  Kokkos::parallel_for(
+      "m2::gate::clear_weights", Kokkos::RangePolicy<ExecSpace>(exec, 0, skip_T.extent(0)), KOKKOS_LAMBDA(int t) {
+        if (skip_T(t) == 0) return;
+        for (int k = 0; k < top_k; ++k) weight_TK(t, k) = 0.0f;
+      });
+}
+
+}  // namespace
+
+template <class T>
+void Gate::forward(const ExecSpace& exec, View2D<const T> x_TD, View1D<const std::uint8_t> skip_experts_T,
+                   const MoEActivations<T>& buffers, View1D<std::byte> gemm_workspace) const {
+  gemm<T, float>(exec, GemmProvider::kokkos, x_TD, weight, gemm_workspace, buffers.logits_TE);
+  if (backend_.fake_balanced_gate) {
+    route_balanced(exec, /*first_slot=*/0, config_.num_local_experts, backend_.fake_gate_noise, /*seed=*/0,
+                   buffers.expert_TK, buffers.weight_TK);
+  } else {
+    route(exec, buffers.logits_TE, selection_bias, router_options(moe_, backend_), buffers.expert_TK,
+          buffers.weight_TK);
+  }
+  clear_weights(exec, skip_experts_T, buffers.weight_TK);
+}
+
+void Gate::init_weights(const ExecSpace& exec, std::uint64_t seed, const std::string& prefix) {
+  for (const Parameter& parameter : parameters(prefix)) {
+    if (parameter.vector) {
+      fill_zeros(exec, parameter);
+    } else {
+      fill_normal(exec, seed, parameter, {.mean = 0.0f, .deviation = 0.02f});
+    }
+  }
+}
+
+std::vector<Parameter> Gate::parameters(const std::string& prefix) {
+  const std::int64_t experts = config_.num_local_experts;
+  std::vector<Parameter> list{
+      {.name = prefix + "gate", .shape = {experts, config_.hidden_size}, .weight = &weight, .keep_float32 = true}};
+  if (config_.use_routing_bias) {
+    list.push_back(
+        {.name = prefix + "selection_bias", .shape = {experts}, .vector = &selection_bias, .keep_float32 = true});
+  }
+  return list;
+}
+
+template void Gate::forward<float>(const ExecSpace&, View2D<const float>, View1D<const std::uint8_t>,
+                                   const MoEActivations<float>&, View1D<std::byte>) const;
+template void Gate::forward<Bf16>(const ExecSpace&, View2D<const Bf16>, View1D<const std::uint8_t>,
+                                  const MoEActivations<Bf16>&, View1D<std::byte>) const;
+
+}  // namespace m2

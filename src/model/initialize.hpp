@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/random_fill.hpp"
+#include "model/parameter.hpp"
+
+namespace m2 {
+
+/// Fills a parameter with random numbers that depend on `seed`, its name and the element's place alone: the same for
+/// any number of threads and ranks and in whatever order the parameters are filled.
+void fill_normal(const ExecSpace& exec, std::uint64_t seed, const Parameter& parameter,
+                 NormalDistribution distribution);
+
+/// Fills a vector with ones, or zeros.
+void fill_ones(const ExecSpace& exec, const Parameter& parameter);
+void fill_zeros(const ExecSpace& exec, const Parameter& parameter);
+
+}  // namespace m2

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/minimax_m2_attention.hpp"
+
+#include <cmath>
+
+#include "kernels/attention.hpp"
+#include "kernels/rope.hpp"
+#include "model/backend.hpp"
+#include "model/initialize.hpp"
+
+namespace m2 {
+
+template <class T>
+void MiniMaxM2Attention::forward(const ExecSpace& exec, View2D<const T> x_TD, const PackedBatch& batch,
+                                 const KvBlocks<T>& cache, const AttentionActivations<T>& buffers,
+                                 View1D<std::byte> gemm_workspace, View2D<T> out_TD) const {
+  const auto project = [&](View2D<const T> in, const Weight& weight, View2D<T> out) {
+    gemm<T, T>(exec, resolve_provider(backend_.linear, "linear", kDTypeOf<T>, weight.dtype()), in, weight,
+               gemm_workspace, out);
+  };
+  const RmsNormOrder order = rms_norm_order(backend_);
+  const bool rotate_in_storage_dtype = backend_.rope_tables == Precision::bfloat16;
+  const auto& [q_TN, k_TN, v_TN, attended_TN] = buffers;
+
+  project(x_TD, q_proj, q_TN);
+  project(x_TD, k_proj, k_TN);
+  project(x_TD, v_proj, v_TN);
+  rms_norm<T>(exec, q_TN, q_norm, config_.rms_norm_eps, order, q_TN);
+  rms_norm<T>(exec, k_TN, k_norm, config_.rms_norm_eps, order, k_TN);
+  rope<T>(exec, batch.cos_TJ, batch.sin_TJ, config_.head_dim, rotate_in_storage_dtype, q_TN);
+  rope<T>(exec, batch.cos_TJ, batch.sin_TJ, config_.head_dim, rotate_in_storage_dtype, k_TN);
+  kv_write<T>(exec, k_TN, v_TN, batch.layout(), cache);
+  attention<T>(exec, q_TN, cache, batch.layout(), 1.0f / std::sqrt(float(config_.head_dim)), attended_TN);
+  project(attended_TN, o_proj, out_TD);
+}
+
+void MiniMaxM2Attention::init_weights(const ExecSpace& exec, std::uint64_t seed, const std::string& prefix) {
+  for (const Parameter& parameter : parameters(prefix)) {
+    if (parameter.vector) {
+      fill_ones(exec, parameter);
+    } else {
+      fill_normal(exec, seed, parameter, {.mean = 0.0f, .deviation = 0.02f, .bound = 2.0f});
+    }
+  }
+}
+
+std::vector<Parameter> MiniMaxM2Attention::parameters(const std::string& prefix) {
+  const std::int64_t hidden = config_.hidden_size;
+  const std::int64_t q = std::int64_t(config_.num_attention_heads) * config_.head_dim;
+  const std::int64_t kv = std::int64_t(config_.num_key_value_heads) * config_.head_dim;
+  return {{.name = prefix + "q_proj", .shape = {q, hidden}, .weight = &q_proj, .may_be_fp8 = true},
+          {.name = prefix + "k_proj", .shape = {kv, hidden}, .weight = &k_proj, .may_be_fp8 = true},
+          {.name = prefix + "v_proj", .shape = {kv, hidden}, .weight = &v_proj, .may_be_fp8 = true},
+          {.name = prefix + "o_proj", .shape = {hidden, q}, .weight = &o_proj, .may_be_fp8 = true},
+          {.name = prefix + "q_norm", .shape = {q}, .vector = &q_norm},
+          {.name = prefix + "k_norm", .shape = {kv}, .vector = &k_norm}};
+}
+
+template void MiniMaxM2Attention::forward<float>(const ExecSpace&, View2D<const float>, const PackedBatch&,
+                                                 const KvBlocks<float>&, const AttentionActivations<float>&,
+                                                 View1D<std::byte>, View2D<float>) const;
+template void MiniMaxM2Attention::forward<Bf16>(const ExecSpace&, View2D<const Bf16>, const PackedBatch&,
+                                                const KvBlocks<Bf16>&, const AttentionActivations<Bf16>&,
+                                                View1D<std::byte>, View2D<Bf16>) const;
+
+}  // namespace m2

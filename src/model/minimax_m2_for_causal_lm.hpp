@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "model/forward_options.hpp"
+#include "model/minimax_m2_model.hpp"
+
+namespace m2 {
+
+/// How a model is made from a configuration.
+struct ModelOptions {
+  BackendConfig backend;
+  std::optional<MoEConfig> moe_config;        ///< all of it, or
+  std::optional<MoEOverrides> moe_overrides;  ///< changes to the defaults; both is an error
+  std::optional<DType> dtype;                 ///< of activations: float32 or bfloat16; unset: the configuration's
+  ExecSpace exec;                             ///< the instance all work runs on
+};
+
+/// MiniMax-M2 with its language-model head. The names are those of NeMo AutoModel's class.
+class MiniMaxM2ForCausalLM {
+ public:
+  /// A model with random weights (initialize_weights with seed 0). Throws Error for what is not supported.
+  static MiniMaxM2ForCausalLM from_config(const MiniMaxM2Config& config, const ModelOptions& options = {});
+
+  /// Reads a Hugging Face folder or an HDF5 file of m2-convert. Weights keep the dtype they are stored in, but for
+  /// float32 ones of a bfloat16 model. Throws Error when the checkpoint is damaged, incomplete, or larger than the
+  /// memory. Defined in the library KokkosM2::checkpoint.
+  static MiniMaxM2ForCausalLM from_pretrained(const std::string& path, const ModelOptions& options = {});
+
+  /// A model without memory for its parameters: for whoever fills parameters() (from_pretrained does).
+  MiniMaxM2ForCausalLM(const MiniMaxM2Config& config, const ModelOptions& options);
+
+  /// Logits of every position, or of those asked for, (B, N, V) float32. Throws Error for ids outside the vocabulary,
+  /// positions from max_position_embeddings on, and arrays that do not fit the ids.
+  CausalLMOutput forward(const InputIds& input_ids, const ForwardOptions& options = {});
+
+  /// One pass over packed tokens, for schedulers: logits (rows, V) of the tokens at `logit_rows`. Keys and values go to
+  /// `cache`, where room must be reserved. The View is valid until the next call.
+  View2D<const float> step(const PackedTokens& tokens, std::span<const int> logit_rows, KVCache& cache);
+
+  /// Allocates the buffers for steps of at most these sizes, once; without it they grow as needed.
+  void reserve(std::int64_t max_tokens, std::int64_t max_logit_rows);
+  /// What reserve() allocates.
+  std::int64_t workspace_bytes(std::int64_t max_tokens, std::int64_t max_logit_rows) const;
+
+  /// An empty cache for this model, with room for `max_sequences` sequences of `max_length` positions.
+  KVCache make_cache(int max_sequences, std::int64_t max_length) const;
+
+  Weight& get_input_embeddings() { return model.embed_tokens; }
+  Weight& get_output_embeddings() { return lm_head; }
+  /// Throws Error when the shape is not (vocab_size, hidden_size) or the dtype is FP8.
+  void set_input_embeddings(const Weight& weight);
+  void set_output_embeddings(const Weight& weight);
+
+  /// Allocates every parameter as `dtype` (the router stays float32) and fills it with random numbers of NeMo
+  /// AutoModel's distributions, the same for any number of threads and ranks.
+  void initialize_weights(DType dtype, std::uint64_t seed);
+  /// Fills the parameters there are, in the dtypes they have.
+  void init_weights(std::uint64_t seed);
+
+  /// Writes a Hugging Face folder with the weights as they are. Defined in the library KokkosM2::checkpoint.
+  void save_pretrained(const std::string& folder) const;
+
+  std::vector<Parameter> parameters();
+
+  const MiniMaxM2Config& config() const { return config_; }
+  const ExecSpace& exec() const { return exec_; }
+  /// Of the activations.
+  DType dtype() const { return dtype_; }
+
+  MiniMaxM2Model model;
+  Weight lm_head;  ///< (V, D)
+
+ private:
+  template <class T>
+  CausalLMOutput forward_as(const InputIds& input_ids, const ForwardOptions& options);
+  template <class T>
+  View2D<const float> step_as(const PackedTokens& tokens, std::span<const int> logit_rows, KVCache& cache);
+  template <class T>
+  std::int64_t step_bytes(std::int64_t num_tokens, std::int64_t num_logit_rows) const;
+  template <class T>
+  std::int64_t head_workspace_bytes(std::int64_t num_rows) const;
+  template <class T>
+  GemmProvider head_provider() const;
+  void grow_workspace(std::int64_t bytes);
+
+  MiniMaxM2Config config_;
+  BackendConfig backend_;
+  DType dtype_;
+  ExecSpace exec_;
+  Workspace workspace_;
+};
+
+}  // namespace m2

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "config/backend_config.hpp"
+#include "config/minimax_m2_config.hpp"
+#include "config/moe_config.hpp"
+#include "model/block.hpp"
+
+namespace m2 {
+
+/// Sees the residual stream: index 0 after the embedding, i after i blocks; the last one after the final norm too.
+template <class T>
+using HiddenObserver = std::function<void(int index, View2D<const T> hidden_TD)>;
+
+/// The decoder without its head: embedding, blocks, final norm.
+class MiniMaxM2Model {
+ public:
+  /// Without memory for the parameters. Throws Error when `config`, `moe` or `backend` ask for what is not supported.
+  MiniMaxM2Model(const MiniMaxM2Config& config, const BackendConfig& backend, const MoEConfig& moe);
+
+  /// Final hidden states of `tokens`, (T, D). Their keys and values go to `cache`, whose sequences must have room
+  /// reserved for the tokens' cache positions. The result lies in a buffer of `workspace`, valid until the caller's
+  /// frame ends.
+  template <class T>
+  View2D<const T> forward(const ExecSpace& exec, const PackedTokens& tokens, KVCache& cache, Workspace& workspace,
+                          const HiddenObserver<T>& observer = {}) const;
+
+  /// What forward() takes from the workspace. T is the activations' type.
+  template <class T>
+  std::int64_t workspace_bytes(std::int64_t num_tokens) const;
+
+  /// Embedding normal with deviation 1, norms 1, and init_weights of each block (NeMo AutoModel's initialisation).
+  void init_weights(const ExecSpace& exec, std::uint64_t seed);
+
+  std::vector<Parameter> parameters();
+
+  Weight embed_tokens;  ///< (V, D)
+  std::vector<Block> layers;
+  View1D<float> norm;
+
+ private:
+  template <class T>
+  std::int64_t gemm_workspace_bytes(std::int64_t num_tokens) const;
+
+  MiniMaxM2Config config_;
+  BackendConfig backend_;
+};
+
+}  // namespace m2

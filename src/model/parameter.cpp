@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/parameter.hpp"
+
+namespace m2 {
+namespace {
+
+struct Extents {
+  std::int64_t num_matrices, num_rows, num_columns;
+};
+
+Extents extents(const Parameter& parameter) {
+  const auto& shape = parameter.shape;
+  return shape.size() == 3 ? Extents{shape[0], shape[1], shape[2]} : Extents{1, shape[0], shape[1]};
+}
+
+}  // namespace
+
+void Parameter::allocate(const ExecSpace& exec, DType dtype) {
+  if (vector) {
+    *vector = View1D<float>(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "m2::" + name), shape[0]);
+    return;
+  }
+  const auto [num_matrices, num_rows, num_columns] = extents(*this);
+  *weight = Weight::allocate(exec, keep_float32 ? DType::float32 : dtype, int(num_matrices), int(num_rows),
+                             int(num_columns), "m2::" + name, num_row_parts);
+}
+
+std::int64_t Parameter::storage_bytes(DType dtype) const {
+  if (vector) return shape[0] * std::int64_t(sizeof(float));
+  const auto [num_matrices, num_rows, num_columns] = extents(*this);
+  const std::int64_t values = num_matrices * num_rows * num_columns;
+  const DType stored = keep_float32 ? DType::float32 : dtype;
+  const std::int64_t scales =
+      stored == DType::float8_e4m3fn
+          ? num_matrices * Weight::num_scale_rows(num_rows, num_row_parts) * Weight::num_scale_columns(num_columns)
+          : 0;
+  return values * std::int64_t(size_bytes(stored)) + scales * std::int64_t(sizeof(float));
+}
+
+}  // namespace m2

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/dtype.hpp"
+#include "kernels/weight.hpp"
+
+namespace m2 {
+
+/// One parameter of a model: where it lives and what a checkpoint must hold for it. Either `weight` (a matrix, or a
+/// stack of them) or `vector` (always float32) is set.
+struct Parameter {
+  std::string name;                 ///< as in the HDF5 file below /model, for example "layers/3/attention/q_proj"
+  std::vector<std::int64_t> shape;  ///< (out, in), (experts, out, in) or (width)
+  Weight* weight = nullptr;
+  View1D<float>* vector = nullptr;
+  bool keep_float32 = false;  ///< the router: stored as float32 whatever the model's dtype is
+  bool may_be_fp8 = false;    ///< an FP8 checkpoint may hold it as blocks with scales
+  int num_row_parts = 1;      ///< matrices lying on top of one another (gate over up), each with FP8 blocks of its own
+
+  /// Gives the weight memory of `dtype`, uninitialised.
+  void allocate(const ExecSpace& exec, DType dtype);
+  /// Bytes it takes as `dtype`, block scales included.
+  std::int64_t storage_bytes(DType dtype) const;
+};
+
+}  // namespace m2
