@@ -8,8 +8,9 @@ usage() {
   cat <<'TEXT'
 usage: cmake/bootstrap.sh [--with-fuzz] [--help]
 
-Installs the compiler and libraries from Debian's own packages (root or sudo is needed). Options:
+Installs the compiler and libraries from Debian's own packages; needs root or sudo unless everything is there already.
   --with-fuzz   also clang with libFuzzer, for the preset `fuzz`
+Exit codes: 0 everything is installed, 1 something failed, 2 wrong usage, 3 this is neither Debian 12 nor 13.
 TEXT
 }
 
@@ -25,20 +26,24 @@ done
 say() { printf 'bootstrap: %s\n' "$*"; }
 die() { printf 'bootstrap: error: %s\n' "$*" >&2; exit 1; }
 
-[ -r /etc/os-release ] || die "no /etc/os-release: this is not Debian; see docs/install.md for other systems"
-. /etc/os-release
-if [ "${ID:-}" != debian ] || { [ "${VERSION_ID:-}" != 12 ] && [ "${VERSION_ID:-}" != 13 ]; }; then
-  die "this script serves Debian 12 and 13, found '${PRETTY_NAME:-unknown}'; docs/install.md says what to install on other systems"
-fi
+[ ! -r /etc/os-release ] || . /etc/os-release
+case "${ID:-unknown} ${VERSION_ID:-}" in
+  'debian 12' | 'debian 13') ;;
+  *)
+    say "this is '${PRETTY_NAME:-an unknown system}', neither Debian 12 nor 13: nothing installed; docs/install.md lists what is needed"
+    exit 3
+    ;;
+esac
 
-packages=(g++-14 cmake make ninja-build pkgconf git ca-certificates openmpi-bin libopenmpi-dev libhdf5-openmpi-dev hdf5-tools
-  libyaml-cpp-dev libgtest-dev libdnnl-dev libpcre2-dev nlohmann-json3-dev libcli11-dev libfmt-dev libxxhash-dev
-  libbenchmark-dev libkokkos-dev clang-format-19)
+packages=(g++-14 cmake ninja-build openmpi-bin libopenmpi-dev libhdf5-openmpi-dev hdf5-tools libyaml-cpp-dev libgtest-dev
+  libdnnl-dev libpcre2-dev nlohmann-json3-dev libcli11-dev libfmt-dev libxxhash-dev libbenchmark-dev libkokkos-dev
+  clang-format-19)
+command -v gcc >/dev/null || packages+=(gcc) # HDF5's compiler wrapper calls it; any version does
 [ $with_fuzz = 0 ] || packages+=(clang-19 libclang-rt-19-dev)
 
 prefix=/usr/local # where a hand-made package belongs and where CMake looks by itself
 kernels_package=libtrilinos-kokkos-kernels-dev
-kernels_stamp=$prefix/lib/cmake/KokkosKernels/KokkosKernelsConfig.cmake
+kernels_config=$prefix/lib/cmake/KokkosKernels/KokkosKernelsConfig.cmake
 kokkos_library_dir=/usr/lib/$(dpkg --print-architecture | sed 's/amd64/x86_64/;s/arm64/aarch64/')-linux-gnu
 
 # A present g++ or CMake of Debian 12 is too old, so versions count as well as names.
@@ -51,7 +56,7 @@ installed() {
 
 kokkos_complete() { [ -e "$kokkos_library_dir/libkokkosalgorithms.a" ] && [ -e "$kokkos_library_dir/libkokkossimd.a" ]; }
 
-if installed && kokkos_complete && [ -e "$kernels_stamp" ]; then
+if installed && kokkos_complete && [ -e "$kernels_config" ]; then
   say "everything is installed already"
   exit 0
 fi
@@ -67,8 +72,8 @@ fi
 state=/var/lib/kokkosm2-bootstrap
 mirror=$({ sed -n 's/^URIs:[[:space:]]*\([^[:space:]]*\).*/\1/p' /etc/apt/sources.list.d/*.sources 2>/dev/null
   sed -n 's/^deb[[:space:]]\+\(\[[^]]*\][[:space:]]\+\)\?\([^[:space:]]*\).*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null
-} | grep -v -e security -e '^cdrom' | grep 'debian/\?$' | head -n 1 || true) # sed reports each kind of file that is not there
-[ -n "$mirror" ] || die "no Debian mirror found in /etc/apt/sources.list or sources.list.d"
+} | grep -v -e security -e '^cdrom' | grep -e 'debian/\?$' -e 'debian\.list$' | head -n 1 || true) # sed reports files not there
+[ -n "$mirror" ] || die "no Debian mirror found in /etc/apt/sources.list or sources.list.d: add a line 'deb MIRROR/debian $VERSION_CODENAME main'"
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 [ -r $keyring ] || die "$keyring is missing: install debian-archive-keyring"
 
@@ -115,7 +120,7 @@ done
 
 # Debian builds Kokkos Kernels only inside Trilinos, for another Kokkos. Its headers are enough: they are unpacked under
 # $prefix with a configuration that instantiates nothing and uses no other library.
-if [ ! -e "$kernels_stamp" ]; then
+if [ ! -e "$kernels_config" ]; then
   say "unpacking the Kokkos Kernels headers under $prefix"
   (cd $state/download && "${run_as_root[@]}" rm -rf ./* && quietly "${run_as_root[@]}" "${apt[@]}" download $kernels_package/experimental)
   quietly "${run_as_root[@]}" dpkg -x $state/download/$kernels_package*.deb $state/download/unpacked
@@ -128,11 +133,25 @@ if [ ! -e "$kernels_stamp" ]; then
     find "$target" -path "*generated_specializations*" -type f -exec truncate -s 0 {} +
     sed -i -E "s@^[[:space:]]*#[[:space:]]*define[[:space:]]+((KOKKOSKERNELS_(INST|ENABLE_TPL|TPL)|KOKKOSKERNELS_ENABLE_COMPONENT)[A-Z0-9_]*).*@/* #undef \1 */@" "$target/KokkosKernels_config.h"
     sed -i "0,/^#define/s//#define KOKKOSKERNELS_ENABLE_COMPONENT_BLAS\n#define KOKKOSKERNELS_ENABLE_COMPONENT_BATCHED\n#define/" "$target/KokkosKernels_config.h"
-    printf "%s\n" "include(CMakeFindDependencyMacro)" "find_dependency(Kokkos)" \
-      "if(NOT TARGET Kokkos::kokkoskernels)" "  add_library(Kokkos::kokkoskernels INTERFACE IMPORTED)" \
-      "  target_include_directories(Kokkos::kokkoskernels SYSTEM INTERFACE \"$target\")" \
-      "  target_link_libraries(Kokkos::kokkoskernels INTERFACE Kokkos::kokkos)" "endif()" >"$2/lib/cmake/KokkosKernels/KokkosKernelsConfig.cmake"
   ' bash $state/download/unpacked $prefix
+  number=$(sed -n 's/^#define KOKKOSKERNELS_VERSION \([0-9]*\).*/\1/p' $prefix/include/kokkos-kernels/KokkosKernels_config.h)
+  version=$((number / 10000)).$((number / 100 % 100)).$((number % 100))
+  "${run_as_root[@]}" tee ${kernels_config%.cmake}Version.cmake >/dev/null <<TEXT
+set(PACKAGE_VERSION $version)
+if(NOT PACKAGE_FIND_VERSION VERSION_GREATER PACKAGE_VERSION)
+  set(PACKAGE_VERSION_COMPATIBLE TRUE)
+endif()
+TEXT
+  # Written last: its presence says that the headers are complete.
+  "${run_as_root[@]}" tee $kernels_config >/dev/null <<TEXT
+include(CMakeFindDependencyMacro)
+find_dependency(Kokkos)
+if(NOT TARGET Kokkos::kokkoskernels)
+  add_library(Kokkos::kokkoskernels INTERFACE IMPORTED)
+  target_include_directories(Kokkos::kokkoskernels SYSTEM INTERFACE "$prefix/include/kokkos-kernels")
+  target_link_libraries(Kokkos::kokkoskernels INTERFACE Kokkos::kokkos)
+endif()
+TEXT
   "${run_as_root[@]}" rm -rf $state/download
 fi
 "${run_as_root[@]}" rm -rf $state/cache
