@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+namespace m2 {
+
+/// Bytes of host memory this process can still take without being killed: what the system calls available, or less
+/// where a control group (a Slurm job, a container; versions 1 and 2) allows less. 2^63 - 1 where the system does not
+/// say. `root` is the folder that holds /proc and /sys.
+std::int64_t available_memory_bytes(const std::filesystem::path& root = "/");
+
+}  // namespace m2

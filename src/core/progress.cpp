@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/progress.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/byte_size.hpp"
+
+namespace m2 {
+namespace {
+
+// A terminal is redrawn a few times a second; a log file gets a line now and then.
+constexpr double kTerminalInterval_seconds = 0.2;
+constexpr double kLogInterval_seconds = 10;
+constexpr int kBarWidth = 24;
+
+std::string amount_text(double amount, std::string_view unit) {
+  if (unit == "B") return byte_size_text(static_cast<std::uint64_t>(std::max(amount, 0.0)));
+  return fmt::format("{:.0f} {}", amount, unit);
+}
+
+std::string duration_text(double duration_seconds) {
+  const auto seconds = static_cast<std::int64_t>(duration_seconds + 0.5);
+  if (seconds >= 3600) return fmt::format("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+  return fmt::format("{}:{:02}", seconds / 60, seconds % 60);
+}
+
+std::string bar_text(double fraction, int width) {
+  const int filled = static_cast<int>(fraction * width);
+  std::string bar(static_cast<std::size_t>(width), ' ');
+  std::fill_n(bar.begin(), filled, '=');
+  if (filled < width) bar[static_cast<std::size_t>(filled)] = '>';
+  return "  [" + bar + "]";
+}
+
+}  // namespace
+
+std::string progress_text(std::string_view label, std::int64_t done, std::int64_t total, std::string_view unit,
+                          double elapsed_seconds, int bar_width) {
+  const double fraction =
+      total > 0 ? std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0) : 1.0;
+  std::string text(label);
+  if (bar_width > 0) text += bar_text(fraction, bar_width);
+  text += fmt::format("  {:3.0f}%  {} of {}", 100 * fraction, amount_text(static_cast<double>(done), unit),
+                      amount_text(static_cast<double>(total), unit));
+  if (elapsed_seconds <= 0 || done <= 0) return text;
+  const double rate = static_cast<double>(done) / elapsed_seconds;
+  text += fmt::format("  {}/s", amount_text(rate, unit));
+  if (done >= total) return text + fmt::format("  in {}", duration_text(elapsed_seconds));
+  return text + fmt::format("  {} left", duration_text(static_cast<double>(total - done) / rate));
+}
+
+Progress::Progress(std::string label, std::int64_t total, std::string unit, std::FILE* out)
+    : label_(std::move(label)),
+      total_(total),
+      unit_(std::move(unit)),
+      out_(out),
+      is_terminal_(::isatty(::fileno(out)) == 1),
+      start_(std::chrono::steady_clock::now()),
+      next_print_seconds_(is_terminal_ ? kTerminalInterval_seconds : kLogInterval_seconds) {}
+
+Progress::~Progress() {
+  const std::lock_guard lock(mutex_);
+  if (!printed_) return;
+  print(elapsed_seconds());
+  if (is_terminal_) std::fputc('\n', out_);
+}
+
+void Progress::add(std::int64_t amount) {
+  done_.fetch_add(amount, std::memory_order_relaxed);
+  const double elapsed = elapsed_seconds();
+  if (elapsed < next_print_seconds_.load(std::memory_order_relaxed)) return;
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  if (!lock || elapsed < next_print_seconds_.load(std::memory_order_relaxed)) return;
+  print(elapsed);
+  next_print_seconds_ = elapsed + (is_terminal_ ? kTerminalInterval_seconds : kLogInterval_seconds);
+}
+
+double Progress::elapsed_seconds() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+}
+
+void Progress::print(double elapsed_seconds) {
+  const std::string text = progress_text(label_, done_.load(std::memory_order_relaxed), total_, unit_, elapsed_seconds,
+                                         is_terminal_ ? kBarWidth : 0);
+  // Carriage return and "erase to the end of the line": the next bar may be shorter.
+  std::fputs((is_terminal_ ? "\r" + text + "\x1b[K" : text + "\n").c_str(), out_);
+  std::fflush(out_);
+  printed_ = true;
+}
+
+}  // namespace m2
