@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "checkpoint/name_map.hpp"
+#include "config/minimax_m2_config.hpp"
+#include "core/dtype.hpp"
+
+namespace m2 {
+
+/// A file that travels along with the tensors: its name in a Hugging Face folder and as an HDF5 dataset.
+struct TextFile {
+  std::string_view file_name;
+  std::string_view dataset;
+};
+inline constexpr TextFile kConfigFile{"config.json", "/config"};
+inline constexpr TextFile kTokenizerFile{"tokenizer.json", "/tokenizer"};
+inline constexpr TextFile kTokenizerConfigFile{"tokenizer_config.json", "/tokenizer_config"};
+inline constexpr TextFile kGenerationConfigFile{"generation_config.json", "/generation_config"};
+inline constexpr TextFile kChatTemplateFile{"chat_template.jinja", "/chat_template"};
+inline constexpr std::array kTextFiles{kConfigFile, kTokenizerFile, kTokenizerConfigFile, kGenerationConfigFile,
+                                       kChatTemplateFile};
+
+/// A tensor as a checkpoint holds it.
+struct StoredTensor : NativeTensor {
+  DType dtype{};
+  std::vector<std::uint64_t> slab_hashes;  ///< XXH3-64 of each slab; empty if the checkpoint has none
+
+  std::uint64_t size_bytes() const { return std::uint64_t(num_values()) * m2::size_bytes(dtype); }
+  std::uint64_t slab_bytes() const { return size_bytes() / std::uint64_t(num_slabs); }
+};
+
+/// Where a piece of a checkpoint lies, for `m2-convert info --tensors`.
+struct TensorLocation {
+  std::string name;  ///< in that kind of checkpoint
+  std::string file;
+  std::uint64_t offset = 0;
+  DType dtype{};
+  std::vector<std::int64_t> shape;
+};
+
+/// One view of every kind of checkpoint: the tensors under their native names, in native shapes and order, each FP8
+/// weight followed by its scales. Complete by construction: opening checks every name, shape and dtype against the
+/// configuration. May be read from many threads at once.
+class TensorSource {
+ public:
+  /// Opens an HDF5 checkpoint or a Hugging Face folder. Throws Error naming the first ten tensors that are missing, not
+  /// known, or of another shape or dtype than the configuration asks for, with what was found and expected.
+  static std::unique_ptr<TensorSource> open(const std::string& path);
+
+  virtual ~TensorSource() = default;
+  TensorSource(const TensorSource&) = delete;
+  TensorSource& operator=(const TensorSource&) = delete;
+
+  const std::string& path() const { return path_; }
+  const MiniMaxM2Config& config() const { return config_; }
+  const std::vector<StoredTensor>& tensors() const { return tensors_; }
+
+  /// nullptr if there is none.
+  const StoredTensor* find(std::string_view name) const;
+  /// The block scales of an FP8 weight; nullptr for all other tensors.
+  const StoredTensor* scales(const StoredTensor& weight) const;
+
+  /// The text of a file that travels along; nothing if this checkpoint has none.
+  virtual std::optional<std::string> text(const TextFile& file) const = 0;
+
+  /// Copies out.size() bytes from `byte_offset` within the tensor, not verified.
+  virtual void read(const StoredTensor& tensor, std::uint64_t byte_offset, std::span<std::byte> out) const = 0;
+
+  /// A number that grows in the order in which the bytes lie on the disk: read small ones first.
+  virtual std::uint64_t disk_position(const StoredTensor& tensor, std::uint64_t byte_offset) const = 0;
+
+  virtual std::vector<TensorLocation> locations() const = 0;
+
+  /// Copies `count` slabs from `first_slab` on into `out`, which has exactly their size, and verifies their hashes if
+  /// there are any. Throws Error naming the tensor and slab that was altered.
+  void read_slabs(const StoredTensor& tensor, std::int64_t first_slab, std::int64_t count,
+                  std::span<std::byte> out) const;
+
+ protected:
+  TensorSource(std::string path, MiniMaxM2Config config);
+  /// To be called once, at the end of construction.
+  void set_tensors(std::vector<StoredTensor> tensors);
+
+ private:
+  std::string path_;
+  MiniMaxM2Config config_;
+  std::vector<StoredTensor> tensors_;
+  std::unordered_map<std::string_view, std::size_t> index_;  // views of the names in tensors_
+};
+
+}  // namespace m2
