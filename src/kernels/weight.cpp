@@ -4,18 +4,26 @@
 #include "core/error.hpp"
 
 namespace m2 {
-namespace {
 
-int ceil_divide(int a, int b) { return (a + b - 1) / b; }
+std::int64_t Weight::num_scale_rows(std::int64_t num_rows, int num_row_parts) {
+  M2_REQUIRE(num_row_parts > 0 && num_rows % num_row_parts == 0, "weight: {} rows are not {} equal parts", num_rows,
+             num_row_parts);
+  return num_row_parts * ((num_rows / num_row_parts + kFp8Block - 1) / kFp8Block);
+}
 
-}  // namespace
+std::int64_t Weight::num_scale_columns(std::int64_t num_columns) { return (num_columns + kFp8Block - 1) / kFp8Block; }
+
+int Weight::num_row_parts() const { return num_row_parts_; }
 
 Weight Weight::allocate(const ExecSpace& exec, DType dtype, int num_matrices, int num_rows, int num_columns,
-                        const std::string& label) {
+                        const std::string& label, int num_row_parts) {
   M2_REQUIRE(num_matrices >= 0 && num_rows >= 0 && num_columns >= 0, "weight '{}': negative size {} x {} x {}", label,
              num_matrices, num_rows, num_columns);
+  M2_REQUIRE(num_row_parts > 0 && num_rows % num_row_parts == 0, "weight '{}': {} rows are not {} equal parts", label,
+             num_rows, num_row_parts);
   const auto values = Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, label);
   Weight weight;
+  weight.num_row_parts_ = num_row_parts;
   switch (dtype) {
     case DType::float32:
       weight.values_ = View3D<float>(values, num_matrices, num_rows, num_columns);
@@ -27,7 +35,7 @@ Weight Weight::allocate(const ExecSpace& exec, DType dtype, int num_matrices, in
       weight.values_ = View3D<Fp8E4M3>(values, num_matrices, num_rows, num_columns);
       weight.scale_inv_ =
           View3D<float>(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, label + "_scale_inv"), num_matrices,
-                        ceil_divide(num_rows, kFp8Block), ceil_divide(num_columns, kFp8Block));
+                        num_scale_rows(num_rows, num_row_parts), num_scale_columns(num_columns));
       break;
     default:
       raise("weight '{}': dtype {} is not supported; supported are float32, bfloat16, float8_e4m3fn", label,

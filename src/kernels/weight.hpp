@@ -19,13 +19,13 @@ class Weight {
   Weight() = default;
 
   /// Uninitialised memory for `num_matrices` matrices of `num_rows` x `num_columns`, labelled `label` and
-  /// `label`_scale_inv. `num_row_parts` matrices of equal height may lie on top of one another in each (the experts' gate
-  /// over up): FP8 blocks never reach across parts. Throws Error for another dtype, negative sizes, uneven parts.
+  /// `label`_scale_inv. `num_row_parts` matrices of equal height may lie on top of one another in each (the experts'
+  /// gate over up): FP8 blocks never reach across parts. Throws Error for another dtype, negative sizes, uneven parts.
   static Weight allocate(const ExecSpace& exec, DType dtype, int num_matrices, int num_rows, int num_columns,
                          const std::string& label, int num_row_parts = 1);
 
-  /// Rows and columns of one matrix's block scales: num_row_parts * ceil(part rows / kFp8Block), ceil(columns / kFp8Block).
-  /// Row n lies in part p = n / (num_rows / num_row_parts), and has scale row p * ceil(part / kFp8Block) + (n % part) / kFp8Block.
+  /// Rows and columns of one matrix's block scales: num_row_parts * ceil(part rows / kFp8Block), ceil(columns /
+  /// kFp8Block). Which of the rows belongs to which row of the matrix is in fp8_scale_row.
   static std::int64_t num_scale_rows(std::int64_t num_rows, int num_row_parts);
   static std::int64_t num_scale_columns(std::int64_t num_columns);
   int num_row_parts() const;
@@ -51,6 +51,12 @@ class Weight {
   View3D<float> scale_inv_;
   int num_row_parts_ = 1;
 };
+
+/// The row of block scales of row n, where parts are `rows_per_part` rows high: each part begins a new row of scales.
+KOKKOS_INLINE_FUNCTION int fp8_scale_row(int n, int rows_per_part) {
+  const int scale_rows_per_part = (rows_per_part + kFp8Block - 1) / kFp8Block;
+  return n / rows_per_part * scale_rows_per_part + n % rows_per_part / kFp8Block;
+}
 
 extern template View3D<float> Weight::values<float>() const;
 extern template View3D<Bf16> Weight::values<Bf16>() const;
