@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+#include <string_view>
+
 #include "core/views.hpp"
 
 namespace m2 {
@@ -24,6 +27,11 @@ struct BatchLayout {
   View1D<const int> cache_position_T;  ///< its position in that sequence's cache, counted from 0
   View2D<const int> block_table_BN;    ///< only entries up to a sequence's last position are read
 };
+
+/// Throws Error unless the shapes fit together; `operation` begins the message.
+template <class T>
+void require_cache(std::string_view operation, const KvBlocks<T>& cache);
+void require_layout(std::string_view operation, const BatchLayout& layout, std::size_t num_tokens);
 
 /// Stores key and value of each token (G heads x C, flattened to N) at its cache position. No two tokens share a
 /// position. Throws Error if the shapes disagree. The entries of `layout` are the caller's promise.

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "kernels/attention.hpp"
+#include "kernels/attention_variants.hpp"
+#include "kernels/math.hpp"
+#include "kernels/rows.hpp"
+
+// A row is a token and a query head. Whatever rows are worked on together, each has its own chain of operations: scores
+// by channel, weighted sums by position up to the row's own, blocks in order.
+
+namespace m2 {
+namespace {
+
+constexpr int kTileRows = 64;  // rows of one task
+constexpr int kPanelRows = 6;  // rows multiplied at once: with 64 columns, 24 of 32 AVX-512 registers hold their sums
+constexpr int kPanelColumns = 64;
+static_assert(kKvBlock == kPanelColumns && kMaxHeadSize % kPanelColumns == 0);
+
+template <class T>
+struct Problem {
+  View2D<const T> q_TN;
+  View4D<const T> k_NGCP, v_NGPC;
+  View1D<const int> sequence_T, cache_position_T;
+  View2D<const int> block_table_BN;
+  View2D<T> out_TN;
+  float scale;
+  int head_size, num_tokens, group;
+};
+
+// Tokens of one sequence, and query heads that share key/value head g.
+struct Tile {
+  int first_token, num_tokens;
+  int first_head, num_heads;
+  int g;
+  int num_rows() const { return num_tokens * num_heads; }
+  int token(int row) const { return first_token + row / num_heads; }
+  int column(int row, int head_size) const { return (first_head + row % num_heads) * head_size; }
+};
+
+// About 270 KB, of which a head size of 128 touches half.
+struct TileMemory {
+  alignas(64) float q[kTileRows][kMaxHeadSize];
+  alignas(64) float weighted_sum[kTileRows][kMaxHeadSize];
+  alignas(64) float key[kMaxHeadSize][kKvBlock];
+  alignas(64) float value[kKvBlock][kMaxHeadSize];
+  alignas(64) float score[kPanelRows][kKvBlock];
+  float largest[kTileRows], total[kTileRows];
+};
+
+// sum[r][j] += sum over i of a[r][i] * b[i][j], i ascending in one chain of fused operations, for 64 columns j.
+template <int kRows>
+void add_products(const float* a, int a_stride, int count, const float* b, int b_stride, float* sum, int sum_stride) {
+  float partial[kRows][kPanelColumns];
+  for (int r = 0; r < kRows; ++r) {
+    for (int j = 0; j < kPanelColumns; ++j) partial[r][j] = sum[r * sum_stride + j];
+  }
+  for (int i = 0; i < count; ++i) {
+    for (int r = 0; r < kRows; ++r) {
+      const float factor = a[r * a_stride + i];
+      for (int j = 0; j < kPanelColumns; ++j)
+        partial[r][j] = fused_multiply_add(factor, b[i * b_stride + j], partial[r][j]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int j = 0; j < kPanelColumns; ++j) sum[r * sum_stride + j] = partial[r][j];
+  }
+}
+
+// Scores of one block become weights exp(score - largest); positions from `visible` on get weight 0.
+void soften(float* score, int visible, float scale, float* largest, float* total, float* weighted_sum, int width) {
+  float block_largest = *largest;
+  for (int p = 0; p < kKvBlock; ++p) {
+    score[p] = p < visible ? score[p] * scale : -Kokkos::Experimental::infinity_v<float>;
+    block_largest = score[p] > block_largest ? score[p] : block_largest;
+  }
+  Lanes lanes = broadcast(0.0f);
+  for (int p = 0; p < kKvBlock; p += kLanes) {
+    for (int l = 0; l < kLanes; ++l) score[p + l] = exponential(score[p + l] - block_largest);
+    for (int l = 0; l < kLanes; ++l) lanes.value[l] += score[p + l];
+  }
+  const float shrink = exponential(*largest - block_largest);
+  *total = *total * shrink + sum(lanes);
+  *largest = block_largest;
+  for (int c = 0; c < width; c += kPanelColumns) {
+    for (int j = 0; j < kPanelColumns; ++j) weighted_sum[c + j] *= shrink;
+  }
+}
+
+// One block of the cache for `kRows` rows that see `visible` of its positions.
+template <int kRows>
+void attend_block(TileMemory& memory, int first_row, int visible, int head_size, int width, float scale) {
+  for (int r = 0; r < kRows; ++r) std::fill_n(memory.score[r], kKvBlock, 0.0f);
+  add_products<kRows>(memory.q[first_row], kMaxHeadSize, head_size, memory.key[0], kKvBlock, memory.score[0], kKvBlock);
+  for (int r = 0; r < kRows; ++r) {
+    const int row = first_row + r;
+    soften(memory.score[r], visible, scale, &memory.largest[row], &memory.total[row], memory.weighted_sum[row], width);
+  }
+  for (int c = 0; c < width; c += kPanelColumns) {
+    add_products<kRows>(memory.score[0], kKvBlock, visible, memory.value[0] + c, kMaxHeadSize,
+                        memory.weighted_sum[first_row] + c, kMaxHeadSize);
+  }
+}
+
+void attend_block(int num_rows, TileMemory& memory, int first_row, int visible, int head_size, int width, float scale) {
+  switch (num_rows) {
+    case 1:
+      return attend_block<1>(memory, first_row, visible, head_size, width, scale);
+    case 2:
+      return attend_block<2>(memory, first_row, visible, head_size, width, scale);
+    case 3:
+      return attend_block<3>(memory, first_row, visible, head_size, width, scale);
+    case 4:
+      return attend_block<4>(memory, first_row, visible, head_size, width, scale);
+    case 5:
+      return attend_block<5>(memory, first_row, visible, head_size, width, scale);
+    default:
+      return attend_block<kPanelRows>(memory, first_row, visible, head_size, width, scale);
+  }
+}
+
+// Expands a block to float. Positions from `visible` on are never multiplied: they may hold anything.
+template <class T>
+void load_block(const T* keys, const T* values, int visible, int head_size, TileMemory& memory) {
+  for (int c = 0; c < head_size; ++c) {
+    for (int p = 0; p < kKvBlock; ++p) memory.key[c][p] = float(keys[c * kKvBlock + p]);
+  }
+  for (int p = 0; p < visible; ++p) {
+    for (int c = 0; c < head_size; ++c) memory.value[p][c] = float(values[p * head_size + c]);
+  }
+}
+
+template <class T>
+void load_rows(const Problem<T>& problem, const Tile& tile, int width, TileMemory& memory) {
+  for (int r = 0; r < tile.num_rows(); ++r) {
+    const T* q = row(problem.q_TN, tile.token(r)) + tile.column(r, problem.head_size);
+    for (int c = 0; c < problem.head_size; ++c) memory.q[r][c] = float(q[c]);
+    std::fill_n(memory.weighted_sum[r], width, 0.0f);
+    memory.largest[r] = -Kokkos::Experimental::infinity_v<float>;
+    memory.total[r] = 0.0f;
+  }
+}
+
+template <class T>
+void attend(const Problem<T>& problem, const Tile& tile, TileMemory& memory) {
+  const int head_size = problem.head_size;
+  const int width = (head_size + kPanelColumns - 1) / kPanelColumns * kPanelColumns;
+  const auto visible_in = [&](int begin, int r) {
+    return std::clamp(problem.cache_position_T(tile.token(r)) + 1 - begin, 0, kKvBlock);
+  };
+  load_rows(problem, tile, width, memory);
+  int num_positions = 0;
+  for (int r = 0; r < tile.num_rows(); ++r)
+    num_positions = std::max(num_positions, problem.cache_position_T(tile.token(r)) + 1);
+  for (int begin = 0; begin < num_positions; begin += kKvBlock) {
+    const int block = problem.block_table_BN(problem.sequence_T(tile.first_token), begin / kKvBlock);
+    load_block(&problem.k_NGCP(block, tile.g, 0, 0), &problem.v_NGPC(block, tile.g, 0, 0),
+               std::min(kKvBlock, num_positions - begin), head_size, memory);
+    for (int first = 0, count = 0; first < tile.num_rows(); first += count) {
+      const int visible = visible_in(begin, first);
+      for (count = 1; count < kPanelRows && first + count < tile.num_rows(); ++count) {
+        if (visible_in(begin, first + count) != visible) break;
+      }
+      if (visible > 0) attend_block(count, memory, first, visible, head_size, width, problem.scale);
+    }
+  }
+  for (int r = 0; r < tile.num_rows(); ++r) {
+    T* out = row(problem.out_TN, tile.token(r)) + tile.column(r, head_size);
+    for (int c = 0; c < head_size; ++c) out[c] = T(memory.weighted_sum[r][c] / memory.total[r]);
+  }
+}
+
+// Splits the tokens of a task into runs of one sequence.
+template <class T>
+void attend_tokens(const Problem<T>& problem, Tile tile, int last_token) {
+  TileMemory memory;
+  while (tile.first_token < last_token) {
+    const int sequence = problem.sequence_T(tile.first_token);
+    tile.num_tokens = 1;
+    while (tile.first_token + tile.num_tokens < last_token &&
+           problem.sequence_T(tile.first_token + tile.num_tokens) == sequence) {
+      ++tile.num_tokens;
+    }
+    attend(problem, tile, memory);
+    tile.first_token += tile.num_tokens;
+  }
+}
+
+}  // namespace
+
+template <class T>
+void attention_host(const ExecSpace& exec, View2D<const T> q_TN, const KvBlocks<T>& cache, const BatchLayout& layout,
+                    float scale, View2D<T> out_TN) {
+  const int head_size = cache.k_NGCP.extent_int(2), num_tokens = q_TN.extent_int(0);
+  const int num_kv_heads = cache.k_NGCP.extent_int(1), group = q_TN.extent_int(1) / head_size / num_kv_heads;
+  const Problem<T> problem{q_TN,
+                           cache.k_NGCP,
+                           cache.v_NGPC,
+                           layout.sequence_T,
+                           layout.cache_position_T,
+                           layout.block_table_BN,
+                           out_TN,
+                           scale,
+                           head_size,
+                           num_tokens,
+                           group};
+  const int tile_heads = std::min(group, kTileRows), tile_tokens = kTileRows / tile_heads;
+  const int head_tiles = (group + tile_heads - 1) / tile_heads,
+            token_tiles = (num_tokens + tile_tokens - 1) / tile_tokens;
+  // Late tokens see more of the cache than early ones: threads take tasks as they become free.
+  using Policy = Kokkos::RangePolicy<ExecSpace, Kokkos::Schedule<Kokkos::Dynamic>, Kokkos::IndexType<std::int64_t>>;
+  const std::int64_t num_tasks = std::int64_t(token_tiles) * num_kv_heads * head_tiles;
+  Kokkos::parallel_for(
+      "m2::attention", Policy(exec, 0, num_tasks, Kokkos::ChunkSize(1)), KOKKOS_LAMBDA(std::int64_t task) {
+        KOKKOS_IF_ON_HOST((const int first_token = int(task / (num_kv_heads * head_tiles)) * tile_tokens;
+                           const int g = int(task / head_tiles % num_kv_heads);
+                           const int head_in_group = int(task % head_tiles) * tile_heads;
+                           const Tile tile{first_token, 0, g * group + head_in_group,
+                                           Kokkos::min(tile_heads, group - head_in_group), g};
+                           attend_tokens(problem, tile, Kokkos::min(num_tokens, first_token + tile_tokens));))
+      });
+}
+
+template void attention_host<float>(const ExecSpace&, View2D<const float>, const KvBlocks<float>&, const BatchLayout&,
+                                    float, View2D<float>);
+template void attention_host<Bf16>(const ExecSpace&, View2D<const Bf16>, const KvBlocks<Bf16>&, const BatchLayout&,
+                                   float, View2D<Bf16>);
+
+}  // namespace m2
