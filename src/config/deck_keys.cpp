@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/deck_keys.hpp"
+
+#include "config/deck_value.hpp"
+
+namespace m2 {
+namespace {
+
+using Jobs = std::vector<Job>;
+
+const Jobs kEvery{Job::generate, Job::score};
+const Jobs kGenerate{Job::generate};
+const Jobs kScore{Job::score};
+
+/// A key whose values pass `check`; the member `field` of the section `section` of the deck holds it.
+template <class Section, class T, class Check>
+DeckKey key(std::string path, Jobs jobs, Section Deck::* section, T Section::* field, Check check, std::string expected,
+            std::string meaning) {
+  DeckKey result{std::move(path), std::move(jobs), std::move(meaning), std::move(expected)};
+  result.read = [=](const YamlNode& value, Deck& deck) { return read_value(value, check, deck.*section.*field); };
+  result.print = [=](const Deck& deck) { return print_value(deck.*section.*field); };
+  return result;
+}
+
+template <class Section, class T>
+DeckKey whole(std::string path, Jobs jobs, Section Deck::* section, T Section::* field, std::int64_t min,
+              std::int64_t max, std::string meaning) {
+  return key(std::move(path), std::move(jobs), section, field, NumberRange<std::int64_t>{min, max},
+             fmt::format("a whole number from {} to {}", min, max), std::move(meaning));
+}
+
+template <class Section, class T>
+DeckKey real(std::string path, Jobs jobs, Section Deck::* section, T Section::* field, double min, double max,
+             std::string meaning) {
+  return key(std::move(path), std::move(jobs), section, field, NumberRange<double>{min, max},
+             fmt::format("a number from {} to {}", min, max), std::move(meaning));
+}
+
+template <class Section>
+DeckKey flag(std::string path, Jobs jobs, Section Deck::* section, bool Section::* field, std::string meaning) {
+  return key(std::move(path), std::move(jobs), section, field, AnyBool{}, "true or false", std::move(meaning));
+}
+
+template <class Section, NamedEnum E>
+DeckKey word(std::string path, Jobs jobs, Section Deck::* section, E Section::* field, std::string meaning) {
+  return key(std::move(path), std::move(jobs), section, field, AnyWord{}, "one of " + allowed_names<E>(),
+             std::move(meaning));
+}
+
+template <class Section, class T>
+DeckKey text(std::string path, Jobs jobs, Section Deck::* section, T Section::* field, std::string meaning) {
+  DeckKey result = key(std::move(path), std::move(jobs), section, field, NonEmptyText{}, "text", std::move(meaning));
+  result.is_text = true;
+  return result;
+}
+
+DeckKey with_example(DeckKey key, std::string example, bool required) {
+  key.example = std::move(example);
+  key.required = required;
+  return key;
+}
+
+DeckKey job_key() {
+  DeckKey result{"job", kEvery, "What to do.", "one of " + allowed_names<Job>()};
+  result.read = [](const YamlNode& value, Deck& deck) { return read_value(value, AnyWord{}, deck.job); };
+  result.print = [](const Deck& deck) { return print_value(deck.job); };
+  result.required = true;
+  return result;
+}
+
+void add_input_keys(std::vector<DeckKey>& keys) {
+  keys.push_back(with_example(text("model.checkpoint", kEvery, &Deck::model, &ModelSection::checkpoint,
+                                   "The model: an HDF5 file of m2-convert, or a Hugging Face directory."),
+                              "model.h5", true));
+  keys.push_back(word("model.dtype", kEvery, &Deck::model, &ModelSection::dtype,
+                      "Type of the activations and of unquantised weights; auto: what the checkpoint says."));
+  keys.push_back(with_example(
+      text("prompts.file", kGenerate, &Deck::prompts, &PromptsSection::file,
+           "Prompts, as JSON Lines with prompt, token_ids or messages, and an id if wanted. Either this or "
+           "prompts.text."),
+      "prompts.jsonl", false));
+  keys.push_back(
+      text("prompts.text", kGenerate, &Deck::prompts, &PromptsSection::text, "One prompt, continued as it stands."));
+  keys.push_back(with_example(text("data.file", kScore, &Deck::data, &DataSection::file,
+                                   "What to score, as JSON Lines with text or token_ids, and an id if wanted."),
+                              "data.jsonl", true));
+}
+
+void add_sampling_keys(std::vector<DeckKey>& keys) {
+  constexpr auto kSection = &Deck::sampling;
+  keys.push_back(whole("sampling.max_new_tokens", kGenerate, kSection, &SamplingSection::max_new_tokens, 1, 1 << 26,
+                       "Tokens to generate for a prompt, at most."));
+  keys.push_back(real("sampling.temperature", kGenerate, kSection, &SamplingSection::temperature, 0.0, 100.0,
+                      "Divides the logits; 0 always takes the likeliest token. null: what the checkpoint suggests."));
+  keys.push_back(whole("sampling.top_k", kGenerate, kSection, &SamplingSection::top_k, 0, 1 << 24,
+                       "Samples among this many of the likeliest tokens; 0: all. null: what the checkpoint suggests."));
+  keys.push_back(real("sampling.top_p", kGenerate, kSection, &SamplingSection::top_p, 0.0, 1.0,
+                      "Samples among the fewest tokens that together have this probability; 1: all. null: what the "
+                      "checkpoint suggests."));
+  keys.push_back(real("sampling.min_p", kGenerate, kSection, &SamplingSection::min_p, 0.0, 1.0,
+                      "Leaves out tokens less probable than this times the likeliest one; 0: none."));
+  keys.push_back(real("sampling.repetition_penalty", kGenerate, kSection, &SamplingSection::repetition_penalty, 0.01,
+                      100.0, "Divides positive logits of tokens seen before, multiplies negative ones; 1: off."));
+  keys.push_back(whole("sampling.seed", kGenerate, kSection, &SamplingSection::seed, 0,
+                       std::numeric_limits<std::int64_t>::max(),
+                       "The same seed gives the same text, whatever the batch, threads and other prompts."));
+  keys.push_back(key("sampling.stop", kGenerate, kSection, &SamplingSection::stop, NonEmptyText{}, "a list of texts",
+                     "Texts that end a sequence."));
+  keys.push_back(key("sampling.stop_token_ids", kGenerate, kSection, &SamplingSection::stop_token_ids,
+                     NumberRange<int>{0, std::numeric_limits<int>::max()}, "a list of whole numbers >= 0",
+                     "Tokens that end a sequence, besides the model's own end-of-sequence tokens."));
+  keys.push_back(flag("sampling.ignore_eos", kGenerate, kSection, &SamplingSection::ignore_eos,
+                      "Goes on after the model's own end-of-sequence tokens."));
+  keys.push_back(flag("sampling.logprobs", kGenerate, kSection, &SamplingSection::logprobs,
+                      "Writes the natural logarithm of each generated token's probability."));
+}
+
+void add_run_keys(std::vector<DeckKey>& keys) {
+  keys.push_back(whole("batch.max_tokens", kEvery, &Deck::batch, &BatchSection::max_tokens, 1, 1 << 20,
+                       "Tokens in one forward pass, at most. Costs memory, changes no result."));
+  keys.push_back(whole("batch.max_sequences", kEvery, &Deck::batch, &BatchSection::max_sequences, 1, 1 << 16,
+                       "Sequences worked on at the same time, at most. Costs memory, changes no result."));
+  keys.push_back(real("memory.limit_gib", kEvery, &Deck::memory, &MemorySection::limit_gib, 0.001, 1e6,
+                      "GiB (1024^3 bytes) this process may use. null: what the machine has."));
+  keys.push_back(text("output.file", kEvery, &Deck::output, &OutputSection::file,
+                      "Results, as JSON Lines in the order of the input. null: standard output."));
+  keys.push_back(flag("output.resume", kEvery, &Deck::output, &OutputSection::resume,
+                      "Goes on where output.file ends; false: it must not exist or is replaced."));
+}
+
+void add_backend_keys(std::vector<DeckKey>& keys) {
+  constexpr auto kSection = &Deck::backend;
+  keys.push_back(word("backend.attention", kEvery, kSection, &BackendConfig::attention, "Who computes attention."));
+  keys.push_back(word("backend.linear", kEvery, kSection, &BackendConfig::linear,
+                      "Who multiplies the matrices of the projections; auto: the fastest for the case at hand."));
+  keys.push_back(word("backend.experts", kEvery, kSection, &BackendConfig::experts,
+                      "Who multiplies the matrices of the experts; auto: the fastest for the case at hand."));
+  keys.push_back(word("backend.rms_norm", kEvery, kSection, &BackendConfig::rms_norm,
+                      "Rounds to the storage type after the multiplication with the weight (more exact), or before it "
+                      "as transformers does."));
+  keys.push_back(word("backend.rope_tables", kEvery, kSection, &BackendConfig::rope_tables,
+                      "Type of the tables of sines and cosines; bfloat16 is what transformers and vLLM use."));
+  keys.push_back(word("backend.gate_precision", kEvery, kSection, &BackendConfig::gate_precision,
+                      "Type in which the router computes."));
+  keys.push_back(word("backend.dispatcher", kEvery, kSection, &BackendConfig::dispatcher,
+                      "How tokens reach their experts; local: all experts are in this process."));
+  keys.push_back(flag("backend.fake_balanced_gate", kEvery, kSection, &BackendConfig::fake_balanced_gate,
+                      "For benchmarks: ignores the router and spreads the tokens evenly. The text is nonsense."));
+  keys.push_back(real("backend.fake_gate_noise", kEvery, kSection, &BackendConfig::fake_gate_noise, 0.0, 1.0,
+                      "How unevenly the fake gate spreads them; 0: evenly."));
+}
+
+}  // namespace
+
+const std::vector<DeckKey>& deck_keys() {
+  static const std::vector<DeckKey> keys = [] {
+    std::vector<DeckKey> all{job_key()};
+    add_input_keys(all);
+    add_sampling_keys(all);
+    add_run_keys(all);
+    add_backend_keys(all);
+    return all;
+  }();
+  return keys;
+}
+
+}  // namespace m2
