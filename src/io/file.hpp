@@ -17,7 +17,7 @@ class File {
   enum class Mode {
     read,    ///< must exist
     create,  ///< new or emptied; reading and writing
-    update   ///< new or as it is; reading and writing
+    append   ///< new or as it is; reading, and writing at its end only
   };
 
   File(std::string path, Mode mode);
@@ -36,6 +36,9 @@ class File {
   std::size_t read_some(std::span<std::byte> out) const;
 
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes) const;
+
+  /// Writes at the end of a file opened to append: with one system call, unless the disk fills up.
+  void append(std::span<const std::byte> bytes) const;
 
   void resize(std::uint64_t size_bytes) const;
 

@@ -12,6 +12,8 @@
 
 namespace m2 {
 
+class LineReader;
+
 /// Reads a file of one JSON value a line; lines may be of any length, blank ones are skipped. Throws Error as
 /// "file:line: ..." for invalid JSON, invalid UTF-8, a key given twice and nesting deeper than 100.
 class JsonLinesReader {
@@ -27,8 +29,7 @@ class JsonLinesReader {
   std::string where() const;
 
  private:
-  class Lines;
-  std::unique_ptr<Lines> lines_;
+  std::unique_ptr<LineReader> lines_;
 };
 
 /// Writes one JSON value a line. A line is handed to the system whole when write() is called, so that an interrupted

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "core/error.hpp"
+
+namespace m2 {
+namespace {
+
+// Linux moves at most 2 GiB less a page in one call.
+constexpr std::size_t kMaxBytesPerCall = std::size_t{1} << 30;
+
+[[noreturn]] void raise_system(std::string_view action, const std::string& path, int error) {
+  raise("cannot {} '{}': {}", action, path, std::strerror(error));
+}
+
+[[noreturn]] void raise_write(const std::string& path, int error, std::uint64_t missing_bytes) {
+  if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
+    raise("cannot write '{}': {}; {} more bytes are needed: free that much or choose another folder", path,
+          std::strerror(error), missing_bytes);
+  }
+  raise_system("write", path, error);
+}
+
+int open_flags(File::Mode mode) {
+  switch (mode) {
+    case File::Mode::read:
+      return O_RDONLY | O_CLOEXEC;
+    case File::Mode::create:
+      return O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC;
+    case File::Mode::append:
+      return O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC;
+  }
+  return 0;
+}
+
+// A rename is on the disk only when its folder is.
+void sync_folder_of(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  File(folder.empty() ? "." : folder, File::Mode::read).sync();
+}
+
+}  // namespace
+
+File::File(std::string path, Mode mode) : path_(std::move(path)) {
+  descriptor_ = ::open(path_.c_str(), open_flags(mode), 0666);
+  if (descriptor_ < 0) raise_system(mode == Mode::read ? "open" : "create", path_, errno);
+}
+
+File::~File() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+File::File(File&& other) noexcept : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+File& File::operator=(File&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(descriptor_, other.descriptor_);
+  return *this;
+}
+
+std::uint64_t File::size_bytes() const {
+  struct stat status{};
+  if (::fstat(descriptor_, &status) != 0) raise_system("inspect", path_, errno);
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+void File::read_at(std::uint64_t offset, std::span<std::byte> out) const {
+  const std::uint64_t end = offset + out.size();
+  while (!out.empty()) {
+    const ssize_t count =
+        ::pread(descriptor_, out.data(), std::min(out.size(), kMaxBytesPerCall), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) raise_system("read", path_, errno);
+    M2_REQUIRE(count > 0, "'{}' is truncated: it ends at byte {}, expected at least {}: copy it again", path_, offset,
+               end);
+    out = out.subspan(static_cast<std::size_t>(count));
+    offset += static_cast<std::uint64_t>(count);
+  }
+}
+
+std::size_t File::read_some(std::span<std::byte> out) const {
+  for (;;) {
+    const ssize_t count = ::read(descriptor_, out.data(), std::min(out.size(), kMaxBytesPerCall));
+    if (count >= 0) return static_cast<std::size_t>(count);
+    if (errno != EINTR) raise_system("read", path_, errno);
+  }
+}
+
+void File::write_at(std::uint64_t offset, std::span<const std::byte> bytes) const {
+  while (!bytes.empty()) {
+    const ssize_t count =
+        ::pwrite(descriptor_, bytes.data(), std::min(bytes.size(), kMaxBytesPerCall), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) raise_write(path_, errno, bytes.size());
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+    offset += static_cast<std::uint64_t>(count);
+  }
+}
+
+void File::append(std::span<const std::byte> bytes) const {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) raise_write(path_, errno, bytes.size());
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+  }
+}
+
+void File::resize(std::uint64_t size_bytes) const {
+  if (::ftruncate(descriptor_, static_cast<off_t>(size_bytes)) != 0) raise_system("resize", path_, errno);
+}
+
+void File::reserve(std::uint64_t size_bytes) const {
+  if (size_bytes == 0) return;
+  while (::fallocate(descriptor_, 0, 0, static_cast<off_t>(size_bytes)) != 0) {
+    if (errno == EINTR) continue;
+    if (errno == EOPNOTSUPP || errno == ENOSYS) return;
+    raise_write(path_, errno, size_bytes);
+  }
+}
+
+void File::sync() const {
+  // EINVAL: a pipe or a device, which has nothing to flush
+  if (::fsync(descriptor_) != 0 && errno != EINVAL) raise_system("flush to disk", path_, errno);
+}
+
+PendingFile::PendingFile(const std::string& path)
+    : target_(path), file_(fmt::format("{}.{}.tmp", path, ::getpid()), File::Mode::create) {}
+
+PendingFile::~PendingFile() {
+  if (pending_) ::unlink(file_.path().c_str());
+}
+
+PendingFile::PendingFile(PendingFile&& other) noexcept
+    : target_(std::move(other.target_)),
+      file_(std::move(other.file_)),
+      pending_(std::exchange(other.pending_, false)) {}
+
+void PendingFile::publish() {
+  file_.sync();
+  if (std::rename(file_.path().c_str(), target_.c_str()) != 0)
+    raise_system("rename the finished file to", target_, errno);
+  pending_ = false;
+  sync_folder_of(target_);
+}
+
+std::string read_text_file(const std::string& path) {
+  const File file(path, File::Mode::read);
+  std::string text;
+  std::string piece(std::size_t{1} << 16, '\0');
+  while (const std::size_t count = file.read_some(std::as_writable_bytes(std::span(piece)))) {
+    text.append(piece, 0, count);
+  }
+  return text;
+}
+
+void write_text_file_atomically(const std::string& path, std::string_view text) {
+  PendingFile pending(path);
+  pending.file().write_at(0, std::as_bytes(std::span(text)));
+  pending.publish();
+}
+
+}  // namespace m2

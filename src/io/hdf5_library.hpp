@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "io/hdf5.hpp"
+
+namespace m2 {
+
+/// What KokkosM2 asks of libhdf5; bytes of datasets never pass through it. Each call opens and closes the file.
+
+/// Datasets of at least this size begin at a multiple of it: the stripe of parallel file systems.
+constexpr std::uint64_t kDataAlignmentBytes = std::uint64_t{1} << 20;
+
+/// Creates the datasets, with room for their hashes, and sets their offsets in the file.
+void create_hdf5(const std::string& path, std::uint64_t user_block_bytes, std::vector<Hdf5Dataset>& datasets);
+
+/// Fills in the hashes.
+void store_hashes(const std::string& path, const std::vector<Hdf5Dataset>& datasets);
+
+/// Every dataset of the file, in no order. Throws Error unless each is one that create_hdf5 could have made.
+std::vector<Hdf5Dataset> read_hdf5(const std::string& path, std::uint64_t user_block_bytes);
+
+}  // namespace m2

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <utility>
+
+#include "core/error.hpp"
+#include "io/hash.hpp"
+#include "io/hdf5.hpp"
+#include "io/hdf5_library.hpp"
+#include "io/hdf5_seal.hpp"
+
+namespace m2 {
+namespace {
+
+// The datasets as libhdf5 finds them, in the order of the seal's table. Both must describe the same places.
+std::vector<Hdf5Dataset> match(std::vector<Hdf5Dataset> found, const Seal& seal, const std::string& path) {
+  std::unordered_map<std::uint64_t, std::size_t> place_of;
+  for (std::size_t i = 0; i < seal.data.size(); ++i) place_of.emplace(seal.data[i].offset, i);
+  M2_REQUIRE(found.size() == seal.data.size(), "'{}' is damaged: it has {} datasets, expected {}", path, found.size(),
+             seal.data.size());
+  std::vector<Hdf5Dataset> datasets(found.size());
+  for (Hdf5Dataset& dataset : found) {
+    const auto place = place_of.find(dataset.offset);
+    const bool matches = place != place_of.end() && seal.data[place->second].size_bytes == dataset.size_bytes &&
+                         datasets[place->second].path.empty();
+    M2_REQUIRE(matches, "'{}' is damaged: dataset '{}' of {} bytes at byte {} is not in its table", path, dataset.path,
+               dataset.size_bytes, dataset.offset);
+    datasets[place->second] = std::move(dataset);
+  }
+  return datasets;
+}
+
+}  // namespace
+
+Hdf5Reader::Hdf5Reader(const std::string& path) : file_(path, File::Mode::read) {
+  const Seal seal = read_seal(file_);
+  datasets_ = match(read_hdf5(path, seal.user_block_bytes), seal, path);
+  for (std::size_t i = 0; i < datasets_.size(); ++i) index_.emplace(datasets_[i].path, i);
+}
+
+const Hdf5Dataset* Hdf5Reader::find(std::string_view path) const {
+  const auto found = index_.find(path);
+  return found == index_.end() ? nullptr : &datasets_[found->second];
+}
+
+std::string Hdf5Reader::text(std::string_view path) const {
+  const Hdf5Dataset* const dataset = find(path);
+  M2_REQUIRE(dataset != nullptr, "'{}' has no dataset '{}'", file_.path(), path);
+  M2_REQUIRE(dataset->is_text, "'{}': dataset '{}' is not a text but {}", file_.path(), path, name(dataset->dtype));
+  std::string text(dataset->size_bytes, '\0');
+  read_slabs(*dataset, 0, dataset->num_slabs, std::as_writable_bytes(std::span(text)));
+  return text;
+}
+
+void Hdf5Reader::read_slabs(const Hdf5Dataset& dataset, std::int64_t first_slab, std::int64_t count,
+                            std::span<std::byte> out) const {
+  const bool inside = first_slab >= 0 && count >= 0 && count <= dataset.num_slabs - first_slab;
+  M2_REQUIRE(inside, "'{}': cannot read {} slabs from slab {} of dataset '{}', which has {}", file_.path(), count,
+             first_slab, dataset.path, dataset.num_slabs);
+  const std::uint64_t slab_bytes = dataset.slab_bytes();
+  M2_REQUIRE(out.size() == slab_bytes * static_cast<std::uint64_t>(count),
+             "'{}': {} slabs of dataset '{}' have {} bytes, but there is room for {}", file_.path(), count,
+             dataset.path, slab_bytes * static_cast<std::uint64_t>(count), out.size());
+  const auto first = static_cast<std::uint64_t>(first_slab);
+  file_.read_at(dataset.offset + first * slab_bytes, out);
+  for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(count); ++i) {
+    M2_REQUIRE(hash64(out.subspan(i * slab_bytes, slab_bytes)) == dataset.hashes[first + i],
+               "'{}' is altered or damaged: slab {} of {} of dataset '{}' differs from what was written: copy it again",
+               file_.path(), first + i, dataset.num_slabs, dataset.path);
+  }
+}
+
+void Hdf5Reader::read_bytes(const Hdf5Dataset& dataset, std::uint64_t byte_offset, std::span<std::byte> out) const {
+  M2_REQUIRE(byte_offset <= dataset.size_bytes && out.size() <= dataset.size_bytes - byte_offset,
+             "'{}': cannot read {} bytes from byte {} of dataset '{}', which has {}", file_.path(), out.size(),
+             byte_offset, dataset.path, dataset.size_bytes);
+  file_.read_at(dataset.offset + byte_offset, out);
+}
+
+}  // namespace m2

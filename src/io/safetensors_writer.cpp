@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/safetensors_writer.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <unordered_set>
+
+#include "core/error.hpp"
+#include "io/shape.hpp"
+
+namespace m2 {
+namespace {
+
+constexpr std::uint64_t kAlignmentBytes = 8;  // what the format's own library pads the header to
+
+// Offsets are counted from the end of the header. Wide elements come first, as in the format's own library, so that
+// every tensor of a mapped file is aligned to its element.
+std::vector<TensorEntry> place_tensors(const std::vector<TensorPlan>& plans, const std::string& path) {
+  std::vector<TensorEntry> entries;
+  std::unordered_set<std::string_view> names;
+  for (const TensorPlan& plan : plans) {
+    const auto size = checked_size_bytes(plan.dtype, plan.shape);
+    M2_REQUIRE(size, "{}: tensor '{}' cannot have shape {}", path, plan.name, shape_text(plan.shape));
+    M2_REQUIRE(names.insert(plan.name).second, "{}: tensor '{}' is planned twice", path, plan.name);
+    entries.push_back({plan.name, plan.dtype, plan.shape, 0, *size});
+  }
+  std::vector<std::size_t> order(entries.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, std::greater{}, [&](std::size_t i) { return size_bytes(entries[i].dtype); });
+  std::uint64_t offset = 0;
+  for (const std::size_t i : order) {
+    entries[i].offset = offset;
+    offset += entries[i].size_bytes;
+  }
+  return entries;
+}
+
+// Joined by hand: nlohmann's ordered object searches all its keys for each new one.
+std::string header_text(const std::vector<TensorEntry>& entries, const std::map<std::string, std::string>& metadata,
+                        const std::string& path) {
+  using Json = nlohmann::ordered_json;
+  std::string text = "{";
+  const auto add = [&](const std::string& key, const Json& value) {
+    text += (text.size() > 1 ? "," : "") + Json(key).dump() + ":" + value.dump();
+  };
+  try {
+    if (!metadata.empty()) add("__metadata__", metadata);
+    for (const TensorEntry& entry : entries) {
+      add(entry.name, {{"dtype", safetensors_name(entry.dtype)},
+                       {"shape", entry.shape},
+                       {"data_offsets", {entry.offset, entry.offset + entry.size_bytes}}});
+    }
+  } catch (const Json::type_error&) {
+    raise("{}: names and metadata of a safetensors file must be valid UTF-8", path);
+  }
+  text += '}';
+  text.append((kAlignmentBytes - text.size() % kAlignmentBytes) % kAlignmentBytes, ' ');
+  return text;
+}
+
+}  // namespace
+
+SafetensorsWriter::SafetensorsWriter(const std::string& path, const std::vector<TensorPlan>& tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : entries_(place_tensors(tensors, path)),
+      written_bytes_(new std::atomic<std::uint64_t>[tensors.size()]()),
+      pending_(path) {
+  const std::string header = header_text(entries_, metadata, path);
+  const std::uint64_t length = header.size();
+  std::uint64_t file_size_bytes = sizeof(length) + length;
+  for (TensorEntry& entry : entries_) {
+    entry.offset += sizeof(length) + length;
+    file_size_bytes += entry.size_bytes;
+  }
+  pending_.file().reserve(file_size_bytes);
+  pending_.file().write_at(0, std::as_bytes(std::span(&length, 1)));
+  pending_.file().write_at(sizeof(length), std::as_bytes(std::span(header)));
+}
+
+void SafetensorsWriter::write(std::size_t index, std::uint64_t byte_offset, std::span<const std::byte> bytes) {
+  const TensorEntry& entry = entries_.at(index);
+  M2_REQUIRE(byte_offset <= entry.size_bytes && bytes.size() <= entry.size_bytes - byte_offset,
+             "{}: cannot write {} bytes at byte {} of tensor '{}', which has {}", pending_.file().path(), bytes.size(),
+             byte_offset, entry.name, entry.size_bytes);
+  pending_.file().write_at(entry.offset + byte_offset, bytes);
+  written_bytes_[index] += bytes.size();
+}
+
+void SafetensorsWriter::finish() {
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    M2_REQUIRE(written_bytes_[i] == entries_[i].size_bytes, "{}: {} bytes of tensor '{}' were written, expected {}",
+               pending_.file().path(), written_bytes_[i].load(), entries_[i].name, entries_[i].size_bytes);
+  }
+  pending_.publish();
+}
+
+}  // namespace m2
