@@ -23,6 +23,11 @@ enum class ComputeDType { automatic, float32, bfloat16 };
 template <>
 inline constexpr std::array<std::string_view, 3> kEnumNames<ComputeDType>{"auto", "float32", "bfloat16"};
 
+/// Whether the text of a single prompt is printed while it is generated; `automatic` ("auto"): on a terminal.
+enum class StreamText { automatic, always, never };
+template <>
+inline constexpr std::array<std::string_view, 3> kEnumNames<StreamText>{"auto", "always", "never"};
+
 struct ModelSection {
   std::string checkpoint;  ///< HDF5 file or Hugging Face directory
   ComputeDType dtype = ComputeDType::automatic;
@@ -65,6 +70,7 @@ struct MemorySection {
 struct OutputSection {
   std::optional<std::string> file;  ///< JSON Lines; unset: standard output
   bool resume = false;
+  StreamText stream = StreamText::automatic;
   bool operator==(const OutputSection&) const = default;
 };
 

@@ -124,6 +124,9 @@ void add_run_keys(std::vector<DeckKey>& keys) {
                       "GiB (1024^3 bytes) this process may use. null: what the machine has."));
   keys.push_back(text("output.file", kEvery, &Deck::output, &OutputSection::file,
                       "Results, as JSON Lines in the order of the input. null: standard output."));
+  keys.push_back(word("output.stream", kGenerate, &Deck::output, &OutputSection::stream,
+                      "Prints the text of a single prompt while it is generated; auto: on a terminal, without "
+                      "output.file."));
   keys.push_back(flag("output.resume", kEvery, &Deck::output, &OutputSection::resume,
                       "Goes on where output.file ends; false: it must not exist or is replaced."));
 }

@@ -16,7 +16,8 @@ JsonLinesReader::JsonLinesReader(JsonLinesReader&&) noexcept = default;
 
 std::optional<nlohmann::json> JsonLinesReader::next() {
   while (const auto line = lines_->next()) {
-    if (!is_blank(*line)) return parse_strict_json(*line, where());
+    line_ = *line;
+    if (!is_blank(line_)) return parse_strict_json(line_, where());
   }
   return std::nullopt;
 }

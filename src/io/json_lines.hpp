@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "io/file.hpp"
 
@@ -28,8 +29,12 @@ class JsonLinesReader {
   /// "file:line" of the last value, for messages about its content.
   std::string where() const;
 
+  /// The last value's text, for readers to whom the order of its keys matters. Valid until the next call of next().
+  std::string_view line() const { return line_; }
+
  private:
   std::unique_ptr<LineReader> lines_;
+  std::string_view line_;
 };
 
 /// Writes one JSON value a line. A line is handed to the system whole when write() is called, so that an interrupted
