@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "core/error.hpp"
 #include "core/views.hpp"
@@ -29,6 +30,15 @@ void gemm_onednn(const ExecSpace& exec, View2D<const T> x_RK, const Weight& w_EN
 bool onednn_supports(DType activation, DType weight);
 std::int64_t onednn_workspace_bytes(int num_rows, int num_columns);
 
+/// The offsets, or {0, num_rows} without any. Waits for `exec`.
+inline std::vector<int> offsets_on_host(const ExecSpace& exec, View1D<const int> offset_E1, int num_rows) {
+  if (offset_E1.extent(0) == 0) return {0, num_rows};
+  std::vector<int> offsets(offset_E1.extent(0));
+  Kokkos::deep_copy(exec, HostView1D<int>(offsets.data(), offsets.size()), offset_E1);
+  exec.fence("m2::grouped_gemm::offsets");
+  return offsets;
+}
+
 /// Checks what every provider relies on, then calls it. `operation` begins the messages.
 template <class T, class Out>
 void multiply(const char* operation, const ExecSpace& exec, GemmProvider provider, View2D<const T> x_RK,
@@ -42,6 +52,7 @@ void multiply(const char* operation, const ExecSpace& exec, GemmProvider provide
   M2_REQUIRE(gemm_supports(provider, kDTypeOf<T>, w_ENK.dtype()),
              "{}: provider {} does not multiply {} activations by {} weights; kokkos does", operation, name(provider),
              name(kDTypeOf<T>), name(w_ENK.dtype()));
+  M2_REQUIRE(w_ENK.num_columns() > 0, "{}: the weight has no columns", operation);
   const std::int64_t needed_bytes = gemm_workspace_bytes(provider, kDTypeOf<T>, w_ENK.dtype(), x_RK.extent_int(0),
                                                          w_ENK.num_rows(), w_ENK.num_columns());
   M2_REQUIRE(std::int64_t(workspace.extent(0)) >= needed_bytes, "{}: the workspace has {} bytes, {} are needed",
