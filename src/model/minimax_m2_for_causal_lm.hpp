@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/gemm.hpp"
 #include "model/forward_options.hpp"
 #include "model/minimax_m2_model.hpp"
 
@@ -14,11 +15,11 @@ namespace m2 {
 
 /// How a model is made from a configuration.
 struct ModelOptions {
-  BackendConfig backend;
-  std::optional<MoEConfig> moe_config;        ///< all of it, or
-  std::optional<MoEOverrides> moe_overrides;  ///< changes to the defaults; both is an error
-  std::optional<DType> dtype;                 ///< of activations: float32 or bfloat16; unset: the configuration's
-  ExecSpace exec;                             ///< the instance all work runs on
+  BackendConfig backend = {};
+  std::optional<MoEConfig> moe_config = {};        ///< all of it, or
+  std::optional<MoEOverrides> moe_overrides = {};  ///< changes to the defaults; both is an error
+  std::optional<DType> dtype = {};                 ///< of activations: float32 or bfloat16; unset: the configuration's
+  ExecSpace exec = {};                             ///< the instance all work runs on
 };
 
 /// MiniMax-M2 with its language-model head. The names are those of NeMo AutoModel's class.
