@@ -16,8 +16,8 @@ struct ChatOptions {
   /// Ends with the opening of an assistant turn, `<think>` included, so that the model goes on from there.
   bool add_generation_prompt = true;
   /// Lines for the system turn, as free text; the keys of the same names in the system message win.
-  std::optional<std::string> current_date;
-  std::optional<std::string> current_location;
+  std::optional<std::string> current_date{};
+  std::optional<std::string> current_location{};
 };
 
 /// The prompt of a conversation, as the chat_template.jinja of the released MiniMax-M2 checkpoints renders it.
