@@ -134,7 +134,7 @@ TEST_P(SafetensorsRefusal, SaysWhy) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, SafetensorsRefusal, ::testing::ValuesIn(kRefusals),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& tested) { return std::string(tested.param.name); });
 
 std::string message_of(const std::string& file) {
   try {
