@@ -5,6 +5,8 @@
 if(Kokkos_ENABLE_CUDA)
   message(FATAL_ERROR "M2_CUDA_CHECK is for a Kokkos without CUDA; this one has it: use the preset cuda-release.")
 endif()
+set(CMAKE_CUDA_ARCHITECTURES 90-real)
+set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER})
 enable_language(CUDA)
 
 get_target_property(m2_kokkos_include Kokkos::kokkoscore INTERFACE_INCLUDE_DIRECTORIES)
@@ -31,7 +33,7 @@ file(CONFIGURE OUTPUT ${m2_overlay}/KokkosCore_Config_SetupBackend.hpp
 # A host function called from a device lambda is only a warning to nvcc, so warnings are errors here.
 function(m2_compile_for_cuda target)
   set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CUDA)
-  set_target_properties(${target} PROPERTIES CUDA_ARCHITECTURES 90-real CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON)
+  set_target_properties(${target} PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON)
   target_include_directories(${target} BEFORE PRIVATE ${m2_overlay})
   target_compile_options(${target} PRIVATE --extended-lambda --expt-relaxed-constexpr --Werror=all-warnings -Xcompiler=-fopenmp)
 endfunction()

@@ -35,9 +35,9 @@ case "${ID:-unknown} ${VERSION_ID:-}" in
     ;;
 esac
 
-packages=(g++-14 cmake ninja-build openmpi-bin libopenmpi-dev libhdf5-openmpi-dev hdf5-tools libyaml-cpp-dev libgtest-dev libgmock-dev
-  libdnnl-dev libpcre2-dev nlohmann-json3-dev libcli11-dev libfmt-dev libxxhash-dev libbenchmark-dev libkokkos-dev
-  clang-format-19)
+packages=(g++-14 cmake ninja-build openmpi-bin libopenmpi-dev libhdf5-openmpi-dev hdf5-tools libyaml-cpp-dev libgtest-dev
+  libgmock-dev libdnnl-dev libpcre2-dev nlohmann-json3-dev libcli11-dev libfmt-dev libxxhash-dev libbenchmark-dev
+  libkokkos-dev clang-format-19)
 command -v gcc >/dev/null || packages+=(gcc) # HDF5's compiler wrapper calls it; any version does
 [ $with_fuzz = 0 ] || packages+=(clang-19 libclang-rt-19-dev)
 
