@@ -74,13 +74,16 @@ void soften(float* score, int visible, float scale, float* largest, float* total
     score[p] = p < visible ? score[p] * scale : -Kokkos::Experimental::infinity_v<float>;
     block_largest = score[p] > block_largest ? score[p] : block_largest;
   }
-  Lanes lanes = broadcast(0.0f);
+  float lane[kLanes] = {};
   for (int p = 0; p < kKvBlock; p += kLanes) {
     for (int l = 0; l < kLanes; ++l) score[p + l] = exponential(score[p + l] - block_largest);
-    for (int l = 0; l < kLanes; ++l) lanes.value[l] += score[p + l];
+    for (int l = 0; l < kLanes; ++l) lane[l] += score[p + l];
+  }
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    for (int l = 0; l < half; ++l) lane[l] += lane[l + half];
   }
   const float shrink = exponential(*largest - block_largest);
-  *total = *total * shrink + sum(lanes);
+  *total = *total * shrink + lane[0];
   *largest = block_largest;
   for (int c = 0; c < width; c += kPanelColumns) {
     for (int j = 0; j < kPanelColumns; ++j) weighted_sum[c + j] *= shrink;

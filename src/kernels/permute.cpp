@@ -10,7 +10,8 @@ namespace {
 
 // Slots (t, k) in storage order that one thread counts and places. Counts per expert and slab make the sort parallel
 // and stable.
-constexpr std::int64_t kSlab = 256;
+constexpr int kSlab = 256;
+constexpr std::int64_t kMaxRows = std::numeric_limits<int>::max() - kSlab;  // rows are numbered by int
 
 std::int64_t num_slabs(std::int64_t num_slots) { return (num_slots + kSlab - 1) / kSlab; }
 
@@ -22,8 +23,8 @@ void count_slots(const ExecSpace& exec, View2D<const int> expert_TK, int num_exp
   Kokkos::parallel_for(
       "m2::permute_plan::count", Range(exec, 0, slabs), KOKKOS_LAMBDA(int s) {
         for (int e = 0; e < num_experts; ++e) count(e * slabs + s) = 0;
-        const int last = Kokkos::min(num_slots, (s + 1) * int(kSlab));
-        for (int slot = s * int(kSlab); slot < last; ++slot) ++count(expert_TK(slot / top_k, slot % top_k) * slabs + s);
+        const int last = Kokkos::min(num_slots, (s + 1) * kSlab);
+        for (int slot = s * kSlab; slot < last; ++slot) ++count(expert_TK(slot / top_k, slot % top_k) * slabs + s);
       });
 }
 
@@ -46,8 +47,8 @@ void place_slots(const ExecSpace& exec, View2D<const int> expert_TK, View1D<int>
   const int num_slots = int(expert_TK.size()), slabs = int(num_slabs(num_slots)), top_k = expert_TK.extent_int(1);
   Kokkos::parallel_for(
       "m2::permute_plan::place", Range(exec, 0, slabs), KOKKOS_LAMBDA(int s) {
-        const int last = Kokkos::min(num_slots, (s + 1) * int(kSlab));
-        for (int slot = s * int(kSlab); slot < last; ++slot) {
+        const int last = Kokkos::min(num_slots, (s + 1) * kSlab);
+        for (int slot = s * kSlab; slot < last; ++slot) {
           const int t = slot / top_k, k = slot % top_k;
           const int r = next_row(expert_TK(t, k) * slabs + s)++;
           row_TK(t, k) = r;
@@ -74,9 +75,9 @@ void permute_plan(const ExecSpace& exec, View2D<const int> expert_TK, int num_ex
                std::size_t(num_experts) + 1);
   M2_REQUIRE(std::int64_t(scratch.extent(0)) >= scratch_size, "permute_plan: scratch has {} elements, {} are needed",
              scratch.extent(0), scratch_size);
-  M2_REQUIRE(num_rows < std::numeric_limits<int>::max() && scratch_size < std::numeric_limits<int>::max(),
+  M2_REQUIRE(num_rows <= kMaxRows && scratch_size <= kMaxRows,
              "permute_plan: {} routed rows and {} counters, at most {} are supported", num_rows, scratch_size,
-             std::numeric_limits<int>::max() - 1);
+             kMaxRows);
   if (num_rows == 0) {
     Kokkos::deep_copy(exec, offset_E1, 0);
     return;

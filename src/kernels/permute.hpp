@@ -12,7 +12,7 @@ std::int64_t permute_scratch_size(std::int64_t num_tokens, int top_k, int num_ex
 
 /// Orders the R = T K routed rows by expert, those of one expert by token (a stable counting sort). Writes where each
 /// expert's rows begin (`offset`, last entry R), the row of each slot, and the token of each row.
-/// Throws Error if the shapes disagree, the scratch is too small, or R exceeds 2^31 - 1. Entries of expert_TK must be
+/// Throws Error if the shapes disagree, the scratch is too small, or R is near 2^31. Entries of expert_TK must be
 /// in [0, E).
 void permute_plan(const ExecSpace& exec, View2D<const int> expert_TK, int num_experts, View1D<int> scratch,
                   View1D<int> offset_E1, View2D<int> row_TK, View1D<int> token_R);

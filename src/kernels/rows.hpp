@@ -69,17 +69,21 @@ KOKKOS_FORCEINLINE_FUNCTION void row_store(const RowMember& team, int count, T* 
   });
 }
 
-/// The sum of value(i), known to the whole team. On a host element i goes to lane i % kLanes, then the lanes to sum().
+/// The sum of value(i), known to the whole team. On a host element i goes to lane i % kLanes, and at the end the upper
+/// half of the lanes is added to the lower until one is left.
 template <class Value>
 KOKKOS_FORCEINLINE_FUNCTION float row_sum([[maybe_unused]] const RowMember& team, int count, const Value& value) {
   if constexpr (kRunsOnHost) {
-    Lanes lanes = broadcast(0.0f);
+    float lane[kLanes] = {};
     int i = 0;
     for (; i + kLanes <= count; i += kLanes) {
-      for (int l = 0; l < kLanes; ++l) lanes.value[l] += value(i + l);
+      for (int l = 0; l < kLanes; ++l) lane[l] += value(i + l);
     }
-    for (int l = 0; i + l < count; ++l) lanes.value[l] += value(i + l);
-    return sum(lanes);
+    for (int l = 0; i + l < count; ++l) lane[l] += value(i + l);
+    for (int width = kLanes / 2; width > 0; width /= 2) {
+      for (int l = 0; l < width; ++l) lane[l] += lane[l + width];
+    }
+    return lane[0];
   } else {
     float total = 0.0f;
     Kokkos::parallel_reduce(
