@@ -49,7 +49,8 @@ DeckKey word(std::string path, Jobs jobs, Section Deck::* section, E Section::* 
 
 template <class Section, class T>
 DeckKey text(std::string path, Jobs jobs, Section Deck::* section, T Section::* field, std::string meaning) {
-  DeckKey result = key(std::move(path), std::move(jobs), section, field, NonEmptyText{}, "text", std::move(meaning));
+  DeckKey result = key(std::move(path), std::move(jobs), section, field, NonEmptyText{}, "a text that is not empty",
+                       std::move(meaning));
   result.is_text = true;
   return result;
 }
@@ -104,8 +105,8 @@ void add_sampling_keys(std::vector<DeckKey>& keys) {
   keys.push_back(whole("sampling.seed", kGenerate, kSection, &SamplingSection::seed, 0,
                        std::numeric_limits<std::int64_t>::max(),
                        "The same seed gives the same text, whatever the batch, threads and other prompts."));
-  keys.push_back(key("sampling.stop", kGenerate, kSection, &SamplingSection::stop, NonEmptyText{}, "a list of texts",
-                     "Texts that end a sequence."));
+  keys.push_back(key("sampling.stop", kGenerate, kSection, &SamplingSection::stop, NonEmptyText{},
+                     "a list of texts that are not empty", "Texts that end a sequence."));
   keys.push_back(key("sampling.stop_token_ids", kGenerate, kSection, &SamplingSection::stop_token_ids,
                      NumberRange<int>{0, std::numeric_limits<int>::max()}, "a list of whole numbers >= 0",
                      "Tokens that end a sequence, besides the model's own end-of-sequence tokens."));
@@ -128,7 +129,7 @@ void add_run_keys(std::vector<DeckKey>& keys) {
                       "Prints the text of a single prompt while it is generated; auto: on a terminal, without "
                       "output.file."));
   keys.push_back(flag("output.resume", kEvery, &Deck::output, &OutputSection::resume,
-                      "Goes on where output.file ends; false: it must not exist or is replaced."));
+                      "Goes on where output.file ends; false: writes it anew."));
 }
 
 void add_backend_keys(std::vector<DeckKey>& keys) {

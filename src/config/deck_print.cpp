@@ -24,10 +24,10 @@ std::string comment(const std::string& text, std::string_view indent) {
 }
 
 std::string print_key(const DeckKey& key, std::string_view last_name, const Deck& defaults) {
-  const std::string status = key.required ? " Required" : " Default " + key.print(defaults);
-  const std::string about = fmt::format("{}{}; {}.", key.meaning, status, key.expected);
+  const std::string status = key.required ? "Required" : "Default " + key.print(defaults);
   const std::string value = key.example.empty() ? key.print(defaults) : key.example;
-  return comment(about, "  ") + fmt::format("  {}: {}\n", last_name, value);
+  return comment(key.meaning, "  ") + comment(fmt::format("{}; {}.", status, key.expected), "  ") +
+         fmt::format("  {}: {}\n", last_name, value);
 }
 
 std::string print_moe() {

@@ -16,7 +16,7 @@
 namespace m2 {
 namespace {
 
-constexpr std::size_t kMaxSizeBytes = 1 << 20;
+constexpr std::size_t kMaxSizeBytes = 256 << 10;
 constexpr std::size_t kMaxDepth = 4;  // deck, section, list, and one to spare for a good message
 
 template <class... Args>
@@ -148,10 +148,16 @@ void require_text(std::string_view text, const std::string& source) {
   }
 }
 
+/// The first line, or as much of it as a message can hold, in whole code points.
+std::string cut(const std::string& text) {
+  std::size_t size = std::min({text.size(), text.find('\n'), std::size_t{60}});
+  while (size > 0 && size < text.size() && (static_cast<unsigned char>(text[size]) & 0xc0) == 0x80) --size;
+  return text.substr(0, size) + (size < text.size() ? "..." : "");
+}
+
 }  // namespace
 
 std::string describe(const YamlNode& node) {
-  constexpr std::size_t kMaxShown = 60;
   switch (node.kind) {
     case YamlNode::Kind::null:
       return "nothing";
@@ -162,20 +168,22 @@ std::string describe(const YamlNode& node) {
     case YamlNode::Kind::scalar:
       break;
   }
-  const std::string shown = node.text.size() > kMaxShown ? node.text.substr(0, kMaxShown) + "..." : node.text;
-  return fmt::format("{}'{}'", node.quoted ? "the text " : "", shown);
+  return fmt::format("{}'{}'", node.quoted ? "the text " : "", cut(node.text));
 }
 
 YamlNode parse_yaml(std::string_view text, const std::string& source) {
   require_text(text, source);
-  std::istringstream stream{std::string(text)};
+  // yaml-cpp closes an open quote at a line break before the end, having swallowed all keys in between; at the end of a
+  // line that is not empty it throws. The comment is such a line, and changes nothing elsewhere.
+  std::istringstream stream(std::string(text) + (text.ends_with('\n') ? "#" : "\n#"));
   TreeBuilder tree(source);
   try {
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(tree)) {
     }
   } catch (const YAML::Exception& e) {
-    refuse(source, e.mark.line + 1, "not valid YAML: {}", e.msg);
+    const int last_line = 1 + int(std::count(text.begin(), text.end(), '\n'));
+    refuse(source, std::min(e.mark.line + 1, last_line), "not valid YAML: {}", e.msg);
   }
   return tree.take_root();
 }

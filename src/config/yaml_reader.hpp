@@ -24,7 +24,7 @@ struct YamlNode {
 std::string describe(const YamlNode& node);
 
 /// Parses one YAML document. `source` is the name of the file in messages. Throws UsageError "<source>:<line>: ..." for
-/// anything but well-formed UTF-8 text of at most 1 MiB, for a key given twice, and for more than four levels.
+/// anything but well-formed UTF-8 text of at most 256 KiB, for a key given twice, and for more than four levels.
 YamlNode parse_yaml(std::string_view text, const std::string& source);
 
 }  // namespace m2
