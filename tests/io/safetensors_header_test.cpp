@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 
-#include <chrono>
 #include <cstring>
+#include <ctime>
 
 #include "core/error.hpp"
 #include "io/safetensors.hpp"
@@ -182,14 +182,14 @@ TEST(SafetensorsHeader, HundredThousandTensorsTakeLessThanASecond) {
         i == 0 ? "" : ",", i / 768, i, std::int64_t{i} * 4718592, std::int64_t{i + 1} * 4718592);
   }
   json += "}";
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();  // processor time, so that a busy machine does not fail the test
   const SafetensorsHeader header = parse(json, std::uint64_t{kNumTensors} * 4718592);
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  const double seconds = double(std::clock() - start) / CLOCKS_PER_SEC;
   EXPECT_EQ(header.entries.size(), std::size_t{kNumTensors});
 #if defined(NDEBUG) && !defined(__SANITIZE_ADDRESS__)
-  EXPECT_LT(seconds.count(), 1.0);
+  EXPECT_LT(seconds, 1.0);
 #endif
-  RecordProperty("seconds", std::to_string(seconds.count()));
+  RecordProperty("seconds", std::to_string(seconds));
 }
 
 }  // namespace
