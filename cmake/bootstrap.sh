@@ -39,7 +39,7 @@ packages=(g++-14 cmake ninja-build openmpi-bin libopenmpi-dev libhdf5-openmpi-de
   libgmock-dev libdnnl-dev libpcre2-dev nlohmann-json3-dev libcli11-dev libfmt-dev libxxhash-dev libbenchmark-dev
   libkokkos-dev clang-format-19)
 command -v gcc >/dev/null || packages+=(gcc) # HDF5's compiler wrapper calls it; any version does
-[ $with_fuzz = 0 ] || packages+=(clang-19 libclang-rt-19-dev)
+[ $with_fuzz = 0 ] || packages+=(clang-19 libclang-rt-19-dev libomp-19-dev) # Kokkos' config asks clang for OpenMP
 
 prefix=/usr/local # where a hand-made package belongs and where CMake looks by itself
 kernels_package=libtrilinos-kokkos-kernels-dev
