@@ -44,6 +44,25 @@ Weight Weight::allocate(const ExecSpace& exec, DType dtype, int num_matrices, in
   return weight;
 }
 
+Weight Weight::without_memory(DType dtype, int num_matrices, int num_rows, int num_columns) {
+  Weight weight;
+  switch (dtype) {
+    case DType::float32:
+      weight.values_ = View3D<float>(nullptr, num_matrices, num_rows, num_columns);
+      break;
+    case DType::bfloat16:
+      weight.values_ = View3D<Bf16>(nullptr, num_matrices, num_rows, num_columns);
+      break;
+    case DType::float8_e4m3fn:
+      weight.values_ = View3D<Fp8E4M3>(nullptr, num_matrices, num_rows, num_columns);
+      break;
+    default:
+      raise("weight without memory: dtype {} is not supported; supported are float32, bfloat16, float8_e4m3fn",
+            name(dtype));
+  }
+  return weight;
+}
+
 DType Weight::dtype() const {
   return std::visit([](const auto& values) { return kDTypeOf<typename std::decay_t<decltype(values)>::value_type>; },
                     values_);

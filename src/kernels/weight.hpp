@@ -24,6 +24,9 @@ class Weight {
   static Weight allocate(const ExecSpace& exec, DType dtype, int num_matrices, int num_rows, int num_columns,
                          const std::string& label, int num_row_parts = 1);
 
+  /// dtype and sizes without memory, to plan with before allocating: neither values nor scales may be used.
+  static Weight without_memory(DType dtype, int num_matrices, int num_rows, int num_columns);
+
   /// Rows and columns of one matrix's block scales: num_row_parts * ceil(part rows / kFp8Block), ceil(columns /
   /// kFp8Block). Which of the rows belongs to which row of the matrix is in fp8_scale_row.
   static std::int64_t num_scale_rows(std::int64_t num_rows, int num_row_parts);

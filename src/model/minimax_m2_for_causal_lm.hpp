@@ -70,6 +70,7 @@ class MiniMaxM2ForCausalLM {
   std::vector<Parameter> parameters();
 
   const MiniMaxM2Config& config() const { return config_; }
+  const BackendConfig& backend() const { return backend_; }
   const ExecSpace& exec() const { return exec_; }
   /// Of the activations.
   DType dtype() const { return dtype_; }

@@ -25,6 +25,13 @@ void Parameter::allocate(const ExecSpace& exec, DType dtype) {
                              int(num_columns), "m2::" + name, num_row_parts);
 }
 
+void Parameter::set_dtype(DType dtype) {
+  if (vector) return;
+  const auto [num_matrices, num_rows, num_columns] = extents(*this);
+  *weight =
+      Weight::without_memory(keep_float32 ? DType::float32 : dtype, int(num_matrices), int(num_rows), int(num_columns));
+}
+
 std::int64_t Parameter::storage_bytes(DType dtype) const {
   if (vector) return shape[0] * std::int64_t(sizeof(float));
   const auto [num_matrices, num_rows, num_columns] = extents(*this);

@@ -23,6 +23,8 @@ struct Parameter {
 
   /// Gives the weight memory of `dtype`, uninitialised.
   void allocate(const ExecSpace& exec, DType dtype);
+  /// Gives the weight dtype and shape without memory, for workspace_bytes() of a model that is not loaded yet.
+  void set_dtype(DType dtype);
   /// Bytes it takes as `dtype`, block scales included.
   std::int64_t storage_bytes(DType dtype) const;
 };
