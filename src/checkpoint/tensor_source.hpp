@@ -72,15 +72,17 @@ class TensorSource {
   const StoredTensor* scales(const StoredTensor& weight) const;
 
   /// The text of a file that travels along; nothing if this checkpoint has none.
-  virtual std::optional<std::string> text(const TextFile& file) const = 0;
+  virtual std::optional<std::string> text(const TextFile& file) const;
 
   /// Copies out.size() bytes from `byte_offset` within the tensor, not verified.
   virtual void read(const StoredTensor& tensor, std::uint64_t byte_offset, std::span<std::byte> out) const = 0;
 
-  /// A number that grows in the order in which the bytes lie on the disk: read small ones first.
-  virtual std::uint64_t disk_position(const StoredTensor& tensor, std::uint64_t byte_offset) const = 0;
+  /// A number that grows in the order in which the bytes lie on the disk: read small ones first. The same for all bytes
+  /// in memory.
+  virtual std::uint64_t disk_position(const StoredTensor& tensor, std::uint64_t byte_offset) const;
 
-  virtual std::vector<TensorLocation> locations() const = 0;
+  /// Where everything lies in files; nothing for weights in memory.
+  virtual std::vector<TensorLocation> locations() const;
 
   /// Copies `count` slabs from `first_slab` on into `out`, which has exactly their size, and verifies their hashes if
   /// there are any. Throws Error naming the tensor and slab that was altered.

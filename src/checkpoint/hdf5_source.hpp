@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoint/tensor_source.hpp"
+#include "io/hdf5.hpp"
+
+namespace m2 {
+
+/// A checkpoint file of ours. Datasets outside /model other than the texts are left alone.
+class Hdf5Source final : public TensorSource {
+ public:
+  explicit Hdf5Source(const std::string& path);
+
+  std::optional<std::string> text(const TextFile& file) const override;
+  void read(const StoredTensor& tensor, std::uint64_t byte_offset, std::span<std::byte> out) const override;
+  std::uint64_t disk_position(const StoredTensor& tensor, std::uint64_t byte_offset) const override;
+  std::vector<TensorLocation> locations() const override;
+
+ private:
+  explicit Hdf5Source(Hdf5Reader reader);
+  const Hdf5Dataset& dataset(const StoredTensor& tensor) const;
+
+  Hdf5Reader reader_;
+};
+
+}  // namespace m2

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "checkpoint/hugging_face_sink.hpp"
+
+#include <algorithm>
+
+#include "io/file.hpp"
+
+namespace m2 {
+
+HuggingFaceSink::HuggingFaceSink(const std::string& folder, const Texts& texts,
+                                 const std::vector<StoredTensor>& tensors, std::uint64_t max_shard_bytes)
+    : folder_(folder), shards_(plan_shards(tensors, max_shard_bytes)) {
+  for (const auto& [file, text] : texts) write_text_file_atomically(folder_.path_of(file.file_name), text);
+  for (std::size_t shard = 0; shard < shards_.files.size(); ++shard) {
+    // "pt" is what transformers looks for before it loads a file.
+    writers_.push_back(std::make_unique<SafetensorsWriter>(folder_.path_of(shards_.file_name(shard)),
+                                                           shards_.files[shard],
+                                                           std::map<std::string, std::string>{{"format", "pt"}}));
+  }
+}
+
+void HuggingFaceSink::write(std::size_t index, std::uint64_t byte_offset, std::span<const std::byte> bytes) {
+  const std::vector<Shards::Place>& places = shards_.places[index];
+  const std::uint64_t part_bytes = writers_[places[0].shard]->entries()[places[0].entry].size_bytes;
+  while (!bytes.empty()) {
+    const Shards::Place& place = places[std::size_t(byte_offset / part_bytes)];
+    const std::uint64_t offset_in_part = byte_offset % part_bytes;
+    const auto piece = bytes.first(std::min<std::uint64_t>(bytes.size(), part_bytes - offset_in_part));
+    writers_[place.shard]->write(place.entry, offset_in_part, piece);
+    byte_offset += piece.size();
+    bytes = bytes.subspan(piece.size());
+  }
+}
+
+void HuggingFaceSink::set_hash(std::size_t, std::int64_t, std::uint64_t) {}  // the format has no place for it
+
+void HuggingFaceSink::finish() {
+  for (const auto& writer : writers_) writer->finish();
+  if (writers_.size() > 1)
+    write_text_file_atomically(folder_.path_of("model.safetensors.index.json"), shards_.index_json());
+  folder_.publish();
+}
+
+}  // namespace m2

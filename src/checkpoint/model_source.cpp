@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "checkpoint/model_source.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+#include <utility>
+
+#include "checkpoint/convert.hpp"
+#include "core/error.hpp"
+#include "model/minimax_m2_for_causal_lm.hpp"
+
+namespace m2 {
+namespace {
+
+void copy_to_host(const ExecSpace& exec, const std::byte* from, std::span<std::byte> out) {
+  if (Kokkos::SpaceAccessibility<HostSpace, MemorySpace>::accessible) {
+    std::memcpy(out.data(), from, out.size());
+    return;
+  }
+  static std::mutex one_copy_at_a_time;
+  const std::lock_guard lock(one_copy_at_a_time);
+  const Kokkos::View<const std::byte*, MemorySpace, Kokkos::MemoryUnmanaged> source(from, out.size());
+  const Kokkos::View<std::byte*, HostSpace, Kokkos::MemoryUnmanaged> destination(out.data(), out.size());
+  Kokkos::deep_copy(exec, destination, source);
+  exec.fence("m2::save_pretrained: the host reads the copy");
+}
+
+std::vector<std::byte> vector_bytes(const ExecSpace& exec, const View1D<float>& values, DType dtype) {
+  std::vector<float> host(values.extent(0));
+  copy_to_host(exec, reinterpret_cast<const std::byte*>(values.data()), std::as_writable_bytes(std::span(host)));
+  std::vector<std::byte> bytes(host.size() * size_bytes(dtype));
+  if (dtype == DType::float32) {
+    std::memcpy(bytes.data(), host.data(), bytes.size());
+  } else {
+    std::ranges::transform(host, reinterpret_cast<Bf16*>(bytes.data()), [](float value) { return Bf16(value); });
+  }
+  return bytes;
+}
+
+// The configuration a loader needs to understand these weights.
+MiniMaxM2Config config_of(MiniMaxM2Config config, const std::vector<Parameter>& parameters) {
+  const bool has_fp8 = std::ranges::any_of(parameters, [](const Parameter& parameter) {
+    return parameter.weight != nullptr && parameter.weight->dtype() == DType::float8_e4m3fn;
+  });
+  if (!has_fp8) config.quantization.reset();
+  if (has_fp8 && !config.quantization) config.quantization.emplace();
+  return config;
+}
+
+}  // namespace
+
+ModelSource::ModelSource(const MiniMaxM2Config& config, const std::vector<Parameter>& parameters, const ExecSpace& exec)
+    : TensorSource("the model", config_of(config, parameters)), exec_(exec) {
+  exec_.fence("m2::save_pretrained: the weights are complete");
+  std::unordered_map<std::string_view, const Parameter*> by_name;
+  for (const Parameter& parameter : parameters) by_name.emplace(parameter.name, &parameter);
+  std::vector<StoredTensor> tensors;
+  for (NativeTensor& tensor : native_tensors(config)) {
+    const auto found = by_name.find(tensor.name);
+    M2_REQUIRE(found != by_name.end() && found->second->shape == tensor.shape,
+               "the model does not have {} in its shape", tensor.name);
+    const Parameter& parameter = *found->second;
+    if (parameter.vector != nullptr) {
+      const DType dtype = tensor.kind == TensorKind::norm ? config.dtype : DType::float32;
+      vectors_[tensor.name] = vector_bytes(exec_, *parameter.vector, dtype);
+      tensors.push_back({std::move(tensor), dtype, {}});
+      continue;
+    }
+    const DType dtype = parameter.weight->dtype();
+    matrices_[tensor.name] = parameter.weight->data();
+    tensors.push_back({tensor, dtype, {}});
+    if (dtype == DType::float8_e4m3fn) {
+      tensors.push_back({scales_of(tensor), DType::float32, {}});
+      matrices_[tensors.back().name] = reinterpret_cast<const std::byte*>(parameter.weight->scale_inv().data());
+    }
+  }
+  set_tensors(std::move(tensors));
+}
+
+void ModelSource::read(const StoredTensor& tensor, std::uint64_t byte_offset, std::span<std::byte> out) const {
+  if (const auto vector = vectors_.find(tensor.name); vector != vectors_.end()) {
+    std::memcpy(out.data(), vector->second.data() + byte_offset, out.size());
+    return;
+  }
+  copy_to_host(exec_, matrices_.at(tensor.name) + byte_offset, out);
+}
+
+void MiniMaxM2ForCausalLM::save_pretrained(const std::string& folder) const {
+  MiniMaxM2ForCausalLM views = *this;  // shares the memory; parameters() needs one that may be changed
+  const ModelSource source(config_, views.parameters(), exec_);
+  export_checkpoint(source, folder, DTypeChoice::keep, kDefaultShardBytes);
+}
+
+}  // namespace m2

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "checkpoint/tensor_source.hpp"
+#include "core/views.hpp"
+#include "model/parameter.hpp"
+
+namespace m2 {
+
+/// The weights of a model in memory, as if they were a checkpoint: matrices in the dtypes they are held in, norms in
+/// the configuration's dtype, the router in float32.
+class ModelSource final : public TensorSource {
+ public:
+  /// Throws Error unless `parameters` are those of a model made from `config`. Their memory must outlive this object.
+  ModelSource(const MiniMaxM2Config& config, const std::vector<Parameter>& parameters, const ExecSpace& exec);
+
+  void read(const StoredTensor& tensor, std::uint64_t byte_offset, std::span<std::byte> out) const override;
+
+ private:
+  ExecSpace exec_;
+  std::unordered_map<std::string, std::vector<std::byte>> vectors_;  // small: copied to the host
+  std::unordered_map<std::string, const std::byte*> matrices_;       // in MemorySpace
+};
+
+}  // namespace m2

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace m2 {
+
+/// A folder that appears under its name only when it is complete: it is filled as "<path>.<process id>.tmp", and
+/// publish() renames it. Without publish(), the destructor removes it with all it holds.
+class PendingFolder {
+ public:
+  /// Throws Error if there is something at `path` other than an empty folder.
+  explicit PendingFolder(const std::string& path);
+  ~PendingFolder();
+  PendingFolder(const PendingFolder&) = delete;
+  PendingFolder& operator=(const PendingFolder&) = delete;
+
+  std::string path_of(std::string_view file_name) const { return (folder_ / file_name).string(); }
+  void publish();
+
+ private:
+  std::filesystem::path target_;
+  std::filesystem::path folder_;
+  bool pending_ = true;
+};
+
+}  // namespace m2

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "checkpoint/non_finite.hpp"
+#include "checkpoint/tensor_source.hpp"
+#include "core/progress.hpp"
+#include "io/hash.hpp"
+
+namespace m2 {
+
+/// Bytes to move at a time: each piece is hashed and searched for infinities while it is still in the processor's
+/// cache.
+inline constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
+
+/// What watches the bytes while they pass by; both may be absent.
+struct ReadWatch {
+  Progress* progress = nullptr;
+  NonFiniteReport* non_finite = nullptr;
+};
+
+/// Reads one slab of a tensor from its first byte to its last.
+class SlabReader {
+ public:
+  SlabReader(const TensorSource& source, const StoredTensor& tensor, std::int64_t slab, ReadWatch watch);
+
+  std::uint64_t remaining_bytes() const { return end_ - position_; }
+
+  /// Copies the next out.size() bytes. Throws Interrupted when a stop signal came.
+  void read(std::span<std::byte> out);
+
+  /// The hash of the whole slab, which must have been read. Throws Error if the source has stored another one.
+  std::uint64_t finish() const;
+
+ private:
+  const TensorSource& source_;
+  const StoredTensor& tensor_;
+  std::int64_t slab_;
+  ReadWatch watch_;
+  std::uint64_t position_;  // within the tensor
+  std::uint64_t end_;
+  Hash64 hash_;
+};
+
+}  // namespace m2

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "checkpoint/tensor_source.hpp"
+
+namespace m2 {
+
+/// A checkpoint that is being written. Its tensors are planned beforehand; nothing is left behind without finish().
+/// Functions may be called from many threads at once, for one tensor from one thread for each slab.
+class TensorSink {
+ public:
+  virtual ~TensorSink() = default;
+
+  /// Writes a piece of the tensor that was planned at `index`, from `byte_offset` within it.
+  virtual void write(std::size_t index, std::uint64_t byte_offset, std::span<const std::byte> bytes) = 0;
+  /// The hash of a slab that was written.
+  virtual void set_hash(std::size_t index, std::int64_t slab, std::uint64_t hash) = 0;
+  /// Flushes everything to disk and gives it its name.
+  virtual void finish() = 0;
+};
+
+/// The files that travel along, with their texts.
+using Texts = std::vector<std::pair<TextFile, std::string>>;
+
+}  // namespace m2

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "checkpoint/tensor_source.hpp"
+
+#include <filesystem>
+#include <utility>
+
+#include "checkpoint/hdf5_source.hpp"
+#include "checkpoint/hugging_face_source.hpp"
+#include "checkpoint/slab_reader.hpp"
+#include "core/error.hpp"
+
+namespace m2 {
+
+std::unique_ptr<TensorSource> TensorSource::open(const std::string& path) {
+  M2_REQUIRE(std::filesystem::exists(path), "'{}' does not exist; expected an HDF5 checkpoint or a Hugging Face folder",
+             path);
+  if (std::filesystem::is_directory(path)) return std::make_unique<HuggingFaceSource>(path);
+  return std::make_unique<Hdf5Source>(path);
+}
+
+TensorSource::TensorSource(std::string path, MiniMaxM2Config config)
+    : path_(std::move(path)), config_(std::move(config)) {}
+
+void TensorSource::set_tensors(std::vector<StoredTensor> tensors) {
+  tensors_ = std::move(tensors);
+  for (std::size_t i = 0; i < tensors_.size(); ++i) index_.emplace(tensors_[i].name, i);
+}
+
+const StoredTensor* TensorSource::find(std::string_view name) const {
+  const auto found = index_.find(name);
+  return found == index_.end() ? nullptr : &tensors_[found->second];
+}
+
+const StoredTensor* TensorSource::scales(const StoredTensor& weight) const {
+  return weight.dtype == DType::float8_e4m3fn ? find(weight.name + "_scale_inv") : nullptr;
+}
+
+std::optional<std::string> TensorSource::text(const TextFile&) const { return std::nullopt; }
+
+std::uint64_t TensorSource::disk_position(const StoredTensor&, std::uint64_t) const { return 0; }
+
+std::vector<TensorLocation> TensorSource::locations() const { return {}; }
+
+void TensorSource::read_slabs(const StoredTensor& tensor, std::int64_t first_slab, std::int64_t count,
+                              std::span<std::byte> out) const {
+  M2_REQUIRE(out.size() == std::uint64_t(count) * tensor.slab_bytes(), "{} slabs of '{}' have {} bytes, not {}", count,
+             tensor.name, std::uint64_t(count) * tensor.slab_bytes(), out.size());
+  for (std::int64_t i = 0; i < count; ++i) {
+    SlabReader reader(*this, tensor, first_slab + i, {});
+    reader.read(out.subspan(std::size_t(i) * tensor.slab_bytes(), tensor.slab_bytes()));
+    reader.finish();
+  }
+}
+
+}  // namespace m2
