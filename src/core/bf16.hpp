@@ -6,7 +6,8 @@
 
 namespace m2 {
 
-/// A bfloat16 as stored: the upper half of a float32. Our own type, because Kokkos' bhalf_t has four bytes in a host build.
+/// A bfloat16 as stored: the upper half of a float32. Our own type, because Kokkos' bhalf_t has four bytes in a host
+/// build.
 struct Bf16 {
   std::uint16_t bits;
 

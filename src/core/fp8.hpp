@@ -9,7 +9,8 @@ namespace m2 {
 /// Rows and columns of a block of an FP8 weight that share one scale (`weight_block_size` of the released checkpoints).
 inline constexpr int kFp8Block = 128;
 
-/// An 8-bit float as in OCP e4m3fn: 1 sign, 4 exponent (bias 7), 3 mantissa bits; largest 448, no infinity, NaN is 0x7f.
+/// An 8-bit float as in OCP e4m3fn: 1 sign, 4 exponent (bias 7), 3 mantissa bits; largest 448, no infinity, NaN is
+/// 0x7f.
 struct Fp8E4M3 {
   std::uint8_t bits;
 
@@ -24,7 +25,8 @@ struct Fp8E4M3 {
       bits = sign | 0x7fu;
     } else if (u < (121u << 23)) {  // below 2^-6: subnormal. Adding 2^14 leaves the steps of 2^-9 in the lowest bits.
       const float shifted = Kokkos::bit_cast<float>(u) + 16384.0f;
-      bits = std::uint8_t(sign | (Kokkos::bit_cast<std::uint32_t>(shifted) - Kokkos::bit_cast<std::uint32_t>(16384.0f)));
+      bits =
+          std::uint8_t(sign | (Kokkos::bit_cast<std::uint32_t>(shifted) - Kokkos::bit_cast<std::uint32_t>(16384.0f)));
     } else {
       const std::uint32_t odd = (u >> 20) & 1u;
       u += 0xc407ffffu + odd;  // exponent bias 127 -> 7, and half a step less one

@@ -17,8 +17,8 @@ using HostSpace = Kokkos::HostSpace;
 using HostExecSpace = Kokkos::DefaultHostExecutionSpace;
 
 /// Row-major arrays. Names of variables carry their shape in storage order, in one alphabet: B sequences, T tokens,
-/// S cache positions, D hidden, H query heads, G key/value heads, C head size, E experts, L local experts, K experts per
-/// token, R routed rows, F expert hidden, V vocabulary.
+/// S cache positions, D hidden, H query heads, G key/value heads, C head size, E experts, L local experts, K experts
+/// per token, R routed rows, F expert hidden, V vocabulary.
 template <class T>
 using View1D = Kokkos::View<T*, Kokkos::LayoutRight, MemorySpace>;
 template <class T>

@@ -20,7 +20,9 @@ TEST(DType, NamesAreReadBack) {
 }
 
 TEST(DType, UnknownNameIsRefusedWithTheKnownOnes) {
-  EXPECT_THAT([] { parse_dtype("bf17"); }, ::testing::ThrowsMessage<Error>(::testing::HasSubstr("unknown dtype 'bf17'; known are float32, bfloat16")));
+  EXPECT_THAT(
+      [] { parse_dtype("bf17"); },
+      ::testing::ThrowsMessage<Error>(::testing::HasSubstr("unknown dtype 'bf17'; known are float32, bfloat16")));
 }
 
 // The oracle searches all 65536 values for the nearest, ties to the even one.

@@ -41,7 +41,8 @@ void release_exec() { g_exec.reset(); }
   if (wrong.empty()) return ::testing::AssertionSuccess();
   std::ranges::sort(wrong, std::greater{});
   auto failure = ::testing::AssertionFailure();
-  failure << wrong.size() << " of " << actual.size() << " elements are further off than " << tolerance << "; the worst:";
+  failure << wrong.size() << " of " << actual.size() << " elements are further off than " << tolerance
+          << "; the worst:";
   for (std::size_t n = 0; n < std::min<std::size_t>(wrong.size(), 5); ++n) {
     const auto [difference, i] = wrong[n];
     failure << fmt::format("\n  [{}] {:.9g}, expected {:.9g}, off by {:.3g}", i, actual[i], expected[i], difference);
@@ -55,7 +56,8 @@ void release_exec() { g_exec.reset(); }
   }
   for (std::size_t i = 0; i < actual.size(); ++i) {
     if (std::bit_cast<std::uint32_t>(actual[i]) != std::bit_cast<std::uint32_t>(expected[i])) {
-      return ::testing::AssertionFailure() << fmt::format("[{}] {:.9g}, expected {:.9g}, the same bits", i, actual[i], expected[i]);
+      return ::testing::AssertionFailure()
+             << fmt::format("[{}] {:.9g}, expected {:.9g}, the same bits", i, actual[i], expected[i]);
     }
   }
   return ::testing::AssertionSuccess();

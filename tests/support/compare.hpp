@@ -12,7 +12,8 @@
 
 namespace m2::test {
 
-/// Passes when |actual - expected| <= tolerance everywhere and sizes agree; prints the worst elements otherwise. NaN fails.
+/// Passes when |actual - expected| <= tolerance everywhere and sizes agree; prints the worst elements otherwise. NaN
+/// fails.
 ::testing::AssertionResult all_close(std::span<const float> actual, std::span<const float> expected, double tolerance);
 
 /// Passes when the bits agree; prints the first differing element otherwise.

@@ -24,7 +24,8 @@ bool is_foreign(std::string_view label) { return label.starts_with("Kokkos::") |
 void check_kernel(const char* label, std::uint32_t device_id, std::uint64_t*) {
   if (is_foreign(label)) return;
   if (!std::string_view(label).starts_with("m2::")) g_breaches.insert("kernel label '" + std::string(label) + "'");
-  if (device_id != g_device_id) g_breaches.insert("kernel '" + std::string(label) + "' ran on another instance than the one passed");
+  if (device_id != g_device_id)
+    g_breaches.insert("kernel '" + std::string(label) + "' ran on another instance than the one passed");
 }
 
 void check_allocation(Kokkos_Profiling_SpaceHandle, const char* label, const void*, std::uint64_t) {
