@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/progress.hpp"
+
+#include <gtest/gtest.h>
+
+namespace m2 {
+namespace {
+
+TEST(Progress, ShowsAmountRateAndTimeLeft) {
+  EXPECT_EQ(progress_text("import", 25'000'000'000, 100'000'000'000, "B", 10, 0),
+            "import   25%  25.0 GB of 100.0 GB  2.5 GB/s  0:30 left");
+  EXPECT_EQ(progress_text("score", 30, 7230, "tokens", 1, 0),
+            "score    0%  30 tokens of 7230 tokens  30 tokens/s  4:00 left");
+  EXPECT_EQ(progress_text("import", 1, 10'000, "B", 1, 0), "import    0%  1 B of 10.0 kB  1 B/s  2:46:39 left");
+}
+
+TEST(Progress, DrawsABar) {
+  EXPECT_EQ(progress_text("load", 0, 8, "B", 0, 8), "load  [>       ]    0%  0 B of 8 B");
+  EXPECT_EQ(progress_text("load", 4, 8, "B", 2, 8), "load  [====>   ]   50%  4 B of 8 B  2 B/s  0:02 left");
+  EXPECT_EQ(progress_text("load", 8, 8, "B", 4, 8), "load  [========]  100%  8 B of 8 B  2 B/s  in 0:04");
+}
+
+TEST(Progress, NothingToDoIsDone) { EXPECT_EQ(progress_text("load", 0, 0, "B", 0, 0), "load  100%  0 B of 0 B"); }
+
+TEST(Progress, IsSilentForAShortJobThatNobodyWatches) {
+  std::FILE* file = std::tmpfile();
+  {
+    Progress progress("import", 100, "B", file);
+    for (int i = 0; i < 100; ++i) progress.add(1);
+  }
+  EXPECT_EQ(std::ftell(file), 0);
+  std::fclose(file);
+}
+
+}  // namespace
+}  // namespace m2
