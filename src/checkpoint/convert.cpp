@@ -129,7 +129,7 @@ MiniMaxM2Config planned_config(const TensorSource& source, DTypeChoice dtype) {
       config.quantization.reset();
       break;
     case DTypeChoice::float8:
-      if (!config.quantization) config.quantization.emplace();
+      if (!config.quantization) config.quantization = released_quantization();
       break;
   }
   return config;

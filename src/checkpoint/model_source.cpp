@@ -44,7 +44,7 @@ MiniMaxM2Config config_of(MiniMaxM2Config config, const std::vector<Parameter>& 
     return parameter.weight != nullptr && parameter.weight->dtype() == DType::float8_e4m3fn;
   });
   if (!has_fp8) config.quantization.reset();
-  if (has_fp8 && !config.quantization) config.quantization.emplace();
+  if (has_fp8 && !config.quantization) config.quantization = released_quantization();
   return config;
 }
 

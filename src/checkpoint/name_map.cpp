@@ -131,4 +131,9 @@ NativeTensor scales_of(const NativeTensor& weight) {
   return scales;
 }
 
+QuantizationConfig released_quantization() {
+  return {.weight_block_size = {kFp8Block, kFp8Block},
+          .modules_to_not_convert = {"gate", "e_score_correction_bias", "lm_head"}};
+}
+
 }  // namespace m2

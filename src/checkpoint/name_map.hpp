@@ -39,4 +39,7 @@ std::vector<NativeTensor> native_tensors(const MiniMaxM2Config& config);
 /// so that no block reaches from the gate into the up projection. Throws Error for a tensor that has no blocks.
 NativeTensor scales_of(const NativeTensor& weight);
 
+/// What config.json says of such weights, as in the released checkpoints.
+QuantizationConfig released_quantization();
+
 }  // namespace m2

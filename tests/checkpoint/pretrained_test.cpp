@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "checkpoint/pretrained.hpp"
+
+#include <gmock/gmock.h>
+
+#include "checkpoint/convert.hpp"
+#include "checkpoint/hugging_face_folder.hpp"
+#include "checkpoint/inspect.hpp"
+#include "core/error.hpp"
+#include "io/temporary_folder.hpp"
+#include "model/minimax_m2_for_causal_lm.hpp"
+#include "support/compare.hpp"
+#include "support/exec.hpp"
+
+namespace m2 {
+namespace {
+
+using test::fixture;
+using test::HuggingFaceFolder;
+using test::TemporaryFolder;
+using ::testing::StartsWith;
+
+MiniMaxM2ForCausalLM load(const std::string& path, std::optional<DType> dtype = std::nullopt) {
+  return MiniMaxM2ForCausalLM::from_pretrained(path, {.dtype = dtype, .exec = test::exec()});
+}
+
+Parameter find(MiniMaxM2ForCausalLM& model, const std::string& name) {
+  const std::vector<Parameter> parameters = model.parameters();
+  return *std::ranges::find(parameters, name, &Parameter::name);
+}
+
+// The bytes of a weight as they lie in memory.
+template <class W>
+std::string bytes_of(const Weight& weight) {
+  const auto host = test::to_host_as_is(weight.values<W>());
+  return {reinterpret_cast<const char*>(host.data()), host.size() * sizeof(W)};
+}
+
+std::string concatenated(const HuggingFaceFolder& folder, const std::vector<std::string>& names) {
+  std::string bytes;
+  for (const std::string& name : names) bytes += folder.tensors.at(name).bytes;
+  return bytes;
+}
+
+TEST(FromPretrained, Fp8BlocksComeAsTheyAre) {
+  const TemporaryFolder folder;
+  const HuggingFaceFolder original = HuggingFaceFolder::read(fixture("tiny-fp8"));
+  import_checkpoint(*TensorSource::open(fixture("tiny-fp8")), folder / "model.h5", DTypeChoice::keep);
+  std::vector<std::string> gate_up, scales;
+  for (int e = 0; e < 6; ++e) {
+    for (const char* matrix : {"w1", "w3"}) {
+      gate_up.push_back(fmt::format("model.layers.1.block_sparse_moe.experts.{}.{}.weight", e, matrix));
+      scales.push_back(gate_up.back() + "_scale_inv");
+    }
+  }
+  for (const std::string& path : {fixture("tiny-fp8"), folder / "model.h5"}) {
+    MiniMaxM2ForCausalLM model = load(path);
+    const Weight& weight = *find(model, "layers/1/moe/experts/gate_up").weight;
+    EXPECT_TRUE(bytes_of<Fp8E4M3>(weight) == concatenated(original, gate_up));
+    const auto host_scales = test::to_host_as_is(weight.scale_inv());
+    EXPECT_TRUE(std::string(reinterpret_cast<const char*>(host_scales.data()), host_scales.size() * sizeof(float)) ==
+                concatenated(original, scales));
+  }
+}
+
+TEST(FromPretrained, TheRouterAndVectorsAreFloat32) {
+  const HuggingFaceFolder original = HuggingFaceFolder::read(fixture("tiny-bf16"));
+  MiniMaxM2ForCausalLM model = load(fixture("tiny-bf16"), DType::bfloat16);
+  const Parameter gate = find(model, "layers/0/moe/gate");
+  EXPECT_EQ(test::to_host(gate.weight->values<float>()),
+            original.values("model.layers.0.block_sparse_moe.gate.weight"));
+  EXPECT_EQ(test::to_host(*find(model, "layers/0/attention/q_norm").vector),
+            original.values("model.layers.0.self_attn.q_norm.weight"));
+  EXPECT_EQ(test::to_host(*find(model, "norm").vector), original.values("model.norm.weight"));
+}
+
+TEST(FromPretrained, ABfloat16ModelRoundsFloat32Weights) {
+  const std::vector<float> original = HuggingFaceFolder::read(fixture("tiny-f32")).values("lm_head.weight");
+  MiniMaxM2ForCausalLM model = load(fixture("tiny-f32"), DType::bfloat16);
+  std::vector<float> expected = original;
+  for (float& value : expected) value = float(Bf16(value));
+  EXPECT_EQ(test::to_host(model.lm_head.values<Bf16>()), expected);
+}
+
+TEST(FromPretrained, AFloat32ModelKeepsBfloat16Weights) {
+  MiniMaxM2ForCausalLM model = load(fixture("tiny-bf16"), DType::float32);
+  EXPECT_EQ(test::to_host(model.lm_head.values<Bf16>()),
+            HuggingFaceFolder::read(fixture("tiny-bf16")).values("lm_head.weight"));
+}
+
+class SavePretrained : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(SavePretrained, GivesBackEveryValue) {
+  const TemporaryFolder folder;
+  load(fixture(GetParam())).save_pretrained(folder / "out");
+  const HuggingFaceFolder before = HuggingFaceFolder::read(fixture(GetParam()));
+  const HuggingFaceFolder after = HuggingFaceFolder::read(folder / "out");
+  ASSERT_EQ(before.tensors.size(), after.tensors.size());
+  for (const auto& [name, tensor] : before.tensors) EXPECT_EQ(before.values(name), after.values(name)) << name;
+  EXPECT_EQ(before.texts.at("config.json"), after.texts.at("config.json"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, SavePretrained, ::testing::Values("tiny-f32", "tiny-bf16", "tiny-fp8", "demo"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::erase(name, '-');
+                           return name;
+                         });
+
+TEST(LoadParameters, SaysWhatTheModelDoesNotHave) {
+  const auto source = TensorSource::open(fixture("tiny-f32"));
+  MiniMaxM2ForCausalLM model(source->config(), {.exec = test::exec()});
+  std::vector<Parameter> parameters = model.parameters();
+  const auto message = [&] {
+    try {
+      load_parameters(*source, parameters, test::exec(), DType::float32);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  parameters.push_back({.name = "layers/3/input_norm", .shape = {64}, .vector = parameters[1].vector});
+  EXPECT_EQ(message(), fmt::format("'{}' does not hold layers/3/input_norm, which the model needs", source->path()));
+  parameters.pop_back();
+  parameters.pop_back();
+  EXPECT_EQ(message(), fmt::format("'{}' holds lm_head, which the model does not have", source->path()));
+  parameters = model.parameters();
+  parameters.back().shape = {384, 65};
+  EXPECT_EQ(message(), fmt::format("'{}': lm_head has shape [384, 64], the model expects [384, 65]", source->path()));
+}
+
+TEST(LoadParameters, CountsItsBytes) {
+  const auto source = TensorSource::open(fixture("tiny-fp8"));
+  MiniMaxM2ForCausalLM model(source->config(), {.exec = test::exec()});
+  std::int64_t expected = 0;  // FP8 as stored; vectors and the router as float32; bfloat16 matrices as stored
+  for (const StoredTensor& tensor : source->tensors()) {
+    const bool is_float32 = tensor.kind == TensorKind::norm || tensor.kind == TensorKind::router;
+    expected += tensor.num_values() * std::int64_t(is_float32 ? 4 : size_bytes(tensor.dtype));
+  }
+  EXPECT_EQ(parameter_bytes(*source, model.parameters(), DType::bfloat16), expected);
+}
+
+}  // namespace
+}  // namespace m2
