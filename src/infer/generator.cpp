@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "infer/generator.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/stop_signal.hpp"
+#include "kernels/token_logprob.hpp"
+
+namespace m2 {
+
+Generator::Generator(MiniMaxM2ForCausalLM& model, const Tokenizer* tokenizer, GenerationOptions options,
+                     const BatchSection& batch, KVCache& cache)
+    : model_(model),
+      tokenizer_(tokenizer),
+      options_(std::move(options)),
+      sampler_(options_.sampling, options_.never_V),
+      scheduler_(cache, batch.max_tokens, batch.max_sequences),
+      token_B_(Kokkos::view_alloc(model.exec(), "m2::generator::token_B"), batch.max_sequences),
+      logprob_B_(Kokkos::view_alloc(model.exec(), "m2::generator::logprob_B"), batch.max_sequences) {}
+
+std::int64_t Generator::max_length(const Prompt& prompt, const GenerationOptions& options,
+                                   const MiniMaxM2Config& config) {
+  return std::min<std::int64_t>(std::ssize(prompt.tokens) + options.max_new_tokens, config.max_position_embeddings);
+}
+
+void Generator::run(std::span<const Prompt> prompts, std::int64_t first, const OnResult& on_result,
+                    const OnText& on_text) {
+  submit(prompts, first);
+  std::int64_t next = first;
+  while (!scheduler_.done()) {
+    throw_if_stop_requested();
+    step(on_text);
+    hand_out(next, on_result);
+  }
+}
+
+void Generator::submit(std::span<const Prompt> prompts, std::int64_t first) {
+  for (std::int64_t index = first; index < std::ssize(prompts); ++index) {
+    const Prompt& prompt = prompts[index];
+    State& state = states_[index];
+    state.prompt_length = std::ssize(prompt.tokens);
+    state.max_length = max_length(prompt, options_, model_.config());
+    if (tokenizer_) state.text.emplace(*tokenizer_, options_.stop);
+    scheduler_.submit(index, prompt.tokens, state.max_length);
+  }
+}
+
+// One pass of the model. Only a sequence whose last known token is in it gets logits, and a new token.
+void Generator::step(const OnText& on_text) {
+  const ScheduledStep step = scheduler_.next_step();
+  std::vector<Sequence> sequences;
+  std::vector<int> rows;
+  for (const ScheduledChunk& chunk : step.chunks) {
+    if (chunk.begin + chunk.count < std::ssize(chunk.sequence->tokens)) continue;
+    sequences.push_back(chunk.sequence);
+    rows.push_back(int(chunk.first_row + chunk.count - 1));
+  }
+  const View2D<const float> logits_BV = model_.step(step.tokens, rows, scheduler_.cache());
+  if (rows.empty()) return;
+  const std::vector<int> tokens = sample(logits_BV, sequences);
+  if (options_.logprobs) {
+    const std::vector<float> values = logprobs(logits_BV, tokens);
+    for (std::size_t b = 0; b < tokens.size(); ++b) {
+      states_.at(sequences[b]->index).result.logprobs.push_back(values[b]);
+    }
+  }
+  for (std::size_t b = 0; b < tokens.size(); ++b) append(sequences[b], tokens[b], on_text);
+}
+
+std::vector<int> Generator::sample(View2D<const float> logits_BV, const std::vector<Sequence>& sequences) {
+  const auto host_BV = Kokkos::create_mirror_view_and_copy(
+      Kokkos::view_alloc(model_.exec(), HostSpace{}, "m2::generator::logits_BV"), logits_BV);
+  model_.exec().fence("m2::generator: logits for the host");
+  std::vector<int> tokens;
+  for (std::size_t b = 0; b < sequences.size(); ++b) {
+    const ScheduledSequence& sequence = *sequences[b];
+    const State& state = states_.at(sequence.index);
+    tokens.push_back(sampler_.sample({&host_BV(b, 0), host_BV.extent(1)}, sequence.tokens,
+                                     std::uint64_t(sequence.index), state.result.token_ids.size()));
+  }
+  return tokens;
+}
+
+// By the same kernel as the score job: both give the same bits for the same text.
+std::vector<float> Generator::logprobs(View2D<const float> logits_BV, std::span<const int> tokens) const {
+  const View1D<int> token_B(token_B_.data(), tokens.size());
+  const View1D<float> logprob_B(logprob_B_.data(), tokens.size());
+  Kokkos::deep_copy(model_.exec(), token_B,
+                    Kokkos::View<const int*, Kokkos::LayoutRight, HostSpace>(tokens.data(), tokens.size()));
+  token_logprob(model_.exec(), logits_BV, token_B, logprob_B);
+  std::vector<float> values(tokens.size());
+  Kokkos::deep_copy(model_.exec(), Kokkos::View<float*, Kokkos::LayoutRight, HostSpace>(values.data(), values.size()),
+                    logprob_B);
+  model_.exec().fence("m2::generator: log-probabilities for the host");
+  return values;
+}
+
+void Generator::append(Sequence sequence, int token, const OnText& on_text) {
+  State& state = states_.at(sequence->index);
+  sequence->tokens.push_back(token);
+  state.result.token_ids.push_back(token);
+  ++num_generated_;
+  state.result.stopped = ends(state, token);
+  const std::int64_t length = std::ssize(sequence->tokens);
+  state.done = state.result.stopped || length == state.max_length;
+  if (state.text) {
+    if (state.done) state.text->finish();
+    if (on_text) on_text(sequence->index, state.text->take_certain());
+  }
+  if (state.done) scheduler_.remove(sequence);
+}
+
+// Whether a token or text that ends sequences is complete; a token that does is no part of the text.
+bool Generator::ends(State& state, int token) const {
+  if (std::ranges::find(options_.stop_token_ids, token) != options_.stop_token_ids.end()) return true;
+  return state.text && state.text->push(token);
+}
+
+void Generator::hand_out(std::int64_t& next, const OnResult& on_result) {
+  while (!states_.empty() && states_.begin()->second.done) {
+    State& state = states_.begin()->second;
+    if (state.text) state.result.text = state.text->text();
+    on_result(next++, state.result);
+    states_.erase(states_.begin());
+  }
+}
+
+}  // namespace m2

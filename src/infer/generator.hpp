@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "infer/batch_scheduler.hpp"
+#include "infer/generated_text.hpp"
+#include "infer/generation_options.hpp"
+#include "infer/prompts.hpp"
+#include "model/minimax_m2_for_causal_lm.hpp"
+
+namespace m2 {
+
+struct GenerationResult {
+  std::vector<int> token_ids;       ///< the one that ended the sequence included
+  std::optional<std::string> text;  ///< without it, and without the stop string; nothing without a tokenizer
+  bool stopped = false;             ///< by a token or text; else by the length
+  std::vector<float> logprobs;      ///< when asked for: ln p of each token from the unmodified logits
+};
+
+/// Continues prompts, many at a time. What comes out for a prompt depends on its tokens, its index and the options:
+/// not on the batch, the chunks, the threads or the other prompts.
+class Generator {
+ public:
+  /// In the order of the prompts, each as soon as all before it are done.
+  using OnResult = std::function<void(std::int64_t index, const GenerationResult&)>;
+  /// Text that is certain, as soon as it is.
+  using OnText = std::function<void(std::int64_t index, std::string_view text)>;
+
+  /// `model`, `tokenizer` (nullptr: no texts) and `cache` must outlive the generator; `cache` is empty.
+  Generator(MiniMaxM2ForCausalLM& model, const Tokenizer* tokenizer, GenerationOptions options,
+            const BatchSection& batch, KVCache& cache);
+
+  /// How many positions the sequence of a prompt may fill: prompt and new tokens, within the model's positions.
+  static std::int64_t max_length(const Prompt& prompt, const GenerationOptions& options, const MiniMaxM2Config& config);
+
+  /// Continues prompts[first], prompts[first + 1], ...; the index of a prompt is its place in `prompts`. Throws
+  /// Interrupted when the process is asked to stop: results handed out stay as they are.
+  void run(std::span<const Prompt> prompts, std::int64_t first, const OnResult& on_result, const OnText& on_text = {});
+
+  /// Tokens generated so far.
+  std::int64_t num_generated() const { return num_generated_; }
+
+ private:
+  // What was generated of one sequence.
+  struct State {
+    std::int64_t prompt_length = 0;
+    std::int64_t max_length = 0;
+    GenerationResult result;
+    std::optional<GeneratedText> text;
+    bool done = false;
+  };
+  using Sequence = std::list<ScheduledSequence>::iterator;
+
+  void submit(std::span<const Prompt> prompts, std::int64_t first);
+  void step(const OnText& on_text);
+  std::vector<int> sample(View2D<const float> logits_BV, const std::vector<Sequence>& sequences);
+  std::vector<float> logprobs(View2D<const float> logits_BV, std::span<const int> tokens) const;
+  void append(Sequence sequence, int token, const OnText& on_text);
+  bool ends(State& state, int token) const;
+  void hand_out(std::int64_t& next, const OnResult& on_result);
+
+  MiniMaxM2ForCausalLM& model_;
+  const Tokenizer* tokenizer_;
+  GenerationOptions options_;
+  Sampler sampler_;
+  BatchScheduler scheduler_;
+  std::map<std::int64_t, State> states_;  // by index, from the first not yet handed out
+  std::int64_t num_generated_ = 0;
+  View1D<int> token_B_;
+  View1D<float> logprob_B_;
+};
+
+}  // namespace m2

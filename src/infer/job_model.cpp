@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "infer/job_model.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "checkpoint/pretrained.hpp"
+#include "infer/describe_model.hpp"
+#include "text/chat_template.hpp"
+
+namespace m2 {
+namespace {
+
+ModelOptions model_options(const Deck& deck) {
+  ModelOptions options;
+  options.backend = deck.backend;
+  options.moe_overrides = deck.moe_overrides;
+  if (deck.model.dtype == ComputeDType::float32) options.dtype = DType::float32;
+  if (deck.model.dtype == ComputeDType::bfloat16) options.dtype = DType::bfloat16;
+  return options;
+}
+
+// The name of a file that travels inside the checkpoint, for messages.
+std::string place(const TensorSource& source, const TextFile& file) {
+  return fmt::format("{}: {}", source.path(), file.file_name);
+}
+
+}  // namespace
+
+JobModel::JobModel(const Deck& deck)
+    : source_(TensorSource::open(deck.model.checkpoint)), model_(source_->config(), model_options(deck)) {
+  for (Parameter& parameter : model_.parameters()) {
+    parameter.set_dtype(storage_dtype(parameter, *source_->find(parameter.name), model_.dtype()));
+  }
+  if (const auto text = source_->text(kTokenizerFile)) {
+    tokenizer_.emplace(Tokenizer::from_json(*text, place(*source_, kTokenizerFile)));
+  }
+}
+
+GenerationDefaults JobModel::generation_defaults() const {
+  const auto text = source_->text(kGenerationConfigFile);
+  return text ? GenerationDefaults::from_json(*text, place(*source_, kGenerationConfigFile)) : GenerationDefaults{};
+}
+
+PromptContext JobModel::prompt_context() const {
+  return {.config = model_.config(),
+          .tokenizer = tokenizer(),
+          .default_system_prompt = default_system_prompt(source_->text(kChatTemplateFile).value_or(""))};
+}
+
+void JobModel::load() {
+  fmt::print(stderr, "m2: {}\n", describe_model(model_.config()));
+  if (model_.config().ignored_mtp) {
+    fmt::print(stderr,
+               "m2: the configuration's keys of multi-token prediction are ignored: released checkpoints have "
+               "no tensors for it\n");
+  }
+  std::vector<Parameter> parameters = model_.parameters();
+  load_parameters(*source_, parameters, model_.exec(), model_.dtype());
+}
+
+}  // namespace m2

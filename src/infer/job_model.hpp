@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "checkpoint/tensor_source.hpp"
+#include "config/deck.hpp"
+#include "config/generation_defaults.hpp"
+#include "infer/prompts.hpp"
+#include "model/minimax_m2_for_causal_lm.hpp"
+#include "text/tokenizer.hpp"
+
+namespace m2 {
+
+/// A checkpoint opened for a job: all but the weights is read, so that a job can be checked before the long part.
+class JobModel {
+ public:
+  /// Throws Error when the checkpoint or what it holds cannot be used as the deck wants.
+  explicit JobModel(const Deck& deck);
+
+  const TensorSource& source() const { return *source_; }
+  MiniMaxM2ForCausalLM& model() { return model_; }
+  /// nullptr if the checkpoint has none.
+  const Tokenizer* tokenizer() const { return tokenizer_ ? &*tokenizer_ : nullptr; }
+  GenerationDefaults generation_defaults() const;
+  PromptContext prompt_context() const;
+
+  /// Reads the weights, after a line on stderr that tells what model this is.
+  void load();
+
+ private:
+  std::unique_ptr<TensorSource> source_;
+  MiniMaxM2ForCausalLM model_;  // before load(), its parameters have dtypes and shapes but no memory
+  std::optional<Tokenizer> tokenizer_;
+};
+
+}  // namespace m2

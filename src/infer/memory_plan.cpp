@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "infer/memory_plan.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+#include <type_traits>
+#include <vector>
+
+#include "core/byte_size.hpp"
+#include "core/error.hpp"
+#include "core/memory.hpp"
+#include "infer/describe_model.hpp"
+
+namespace m2 {
+namespace {
+
+// What a job on a host leaves to the system and to small things, as a share of the available memory.
+constexpr std::int64_t kReserveShare = 32;
+
+std::optional<std::int64_t> available_bytes(const MemorySection& memory) {
+  std::optional<std::int64_t> limit;
+  if (memory.limit_gib) limit = std::int64_t(*memory.limit_gib * double(1 << 30));
+  // Kokkos has no portable question for the free memory of a device.
+  if (!std::is_same_v<MemorySpace, HostSpace>) return limit;
+  const std::int64_t machine = available_memory_bytes();
+  const std::int64_t usable = machine - machine / kReserveShare;
+  return std::min(limit.value_or(usable), usable);
+}
+
+std::map<DType, std::int64_t> weight_bytes(MiniMaxM2ForCausalLM& model) {
+  std::map<DType, std::int64_t> bytes;
+  for (const Parameter& parameter : model.parameters()) {
+    const DType dtype = parameter.weight ? parameter.weight->dtype() : DType::float32;
+    bytes[dtype] += parameter.storage_bytes(dtype);
+  }
+  return bytes;
+}
+
+std::string bytes_text(std::int64_t bytes) { return byte_size_text(std::uint64_t(bytes)); }
+
+std::string weights_text(const MemoryPlan& plan) {
+  std::string parts;
+  for (const auto& [dtype, bytes] : plan.weight_bytes) {
+    parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", bytes_text(bytes), name(dtype));
+  }
+  return parts;
+}
+
+}  // namespace
+
+std::int64_t MemoryPlan::total_weight_bytes() const {
+  return std::accumulate(weight_bytes.begin(), weight_bytes.end(), std::int64_t{0},
+                         [](std::int64_t sum, const auto& entry) { return sum + entry.second; });
+}
+
+MemoryPlan plan_memory(MiniMaxM2ForCausalLM& model, std::span<const std::int64_t> lengths, std::int64_t buffer_bytes,
+                       const Deck& deck) {
+  MemoryPlan plan{.weight_bytes = weight_bytes(model),
+                  .buffer_bytes = buffer_bytes,
+                  .available_bytes = available_bytes(deck.memory)};
+  std::vector<std::int64_t> longest_first(lengths.begin(), lengths.end());
+  std::ranges::sort(longest_first, std::greater<>());
+  longest_first.resize(std::min(longest_first.size(), std::size_t(deck.batch.max_sequences)));
+  plan.longest = std::max<std::int64_t>(longest_first.empty() ? 1 : longest_first[0], 1);
+  plan.max_sequences = std::max(int(longest_first.size()), 1);
+
+  const std::int64_t at_least = KVCache::blocks_for(plan.longest);
+  std::int64_t wanted = 0;
+  for (const std::int64_t length : longest_first) wanted += KVCache::blocks_for(length);
+  const std::int64_t block_bytes = KVCache::block_bytes(model.config(), model.dtype());
+  plan.kv_blocks = std::max(wanted, at_least);
+  if (plan.available_bytes) {
+    const std::int64_t room = *plan.available_bytes - plan.total_weight_bytes() - plan.buffer_bytes;
+    plan.kv_blocks = std::max(std::min(plan.kv_blocks, room / block_bytes), at_least);
+  }
+  plan.kv_bytes = plan.kv_blocks * block_bytes;
+  return plan;
+}
+
+void require_memory(const MemoryPlan& plan) {
+  if (!plan.available_bytes) return;
+  M2_REQUIRE(plan.total_bytes() <= *plan.available_bytes,
+             "not enough memory: {} are needed (weights {}, buffers {}, KV cache {} for {} positions), {} are "
+             "available\n  The buffers shrink with batch.max_tokens, the cache with the longest sequence, the weights "
+             "with an FP8 checkpoint.",
+             bytes_text(plan.total_bytes()), bytes_text(plan.total_weight_bytes()), bytes_text(plan.buffer_bytes),
+             bytes_text(plan.kv_bytes), plan.kv_blocks * kKvBlock, bytes_text(*plan.available_bytes));
+}
+
+KVCache make_cache(const MemoryPlan& plan, const MiniMaxM2ForCausalLM& model) {
+  return KVCache(model.exec(), model.config(), model.dtype(), plan.kv_blocks, plan.max_sequences, plan.longest);
+}
+
+std::string plan_text(const MemoryPlan& plan, const Deck& deck, const TensorSource& source,
+                      const MiniMaxM2ForCausalLM& model, const std::string& work) {
+  std::int64_t file_bytes = 0;
+  for (const StoredTensor& tensor : source.tensors()) file_bytes += std::int64_t(tensor.size_bytes());
+  std::string text;
+  const auto row = [&](std::string_view key, const std::string& value) {
+    text += fmt::format("{:<12}{}\n", key, value);
+  };
+  row("job", work);
+  row("checkpoint", fmt::format("{}, {} to read", source.path(), bytes_text(file_bytes)));
+  row("model", describe_model(model.config()));
+  row("compute",
+      fmt::format("{} on {}, 1 rank, {} threads", name(model.dtype()), ExecSpace::name(), model.exec().concurrency()));
+  row("results", deck.output.file.value_or("standard output") + (deck.output.resume ? " (resumed)" : ""));
+  row("weights", fmt::format("{:>10}  {}", bytes_text(plan.total_weight_bytes()), weights_text(plan)));
+  row("buffers", fmt::format("{:>10}  for passes of {} tokens", bytes_text(plan.buffer_bytes), deck.batch.max_tokens));
+  row("KV cache", fmt::format("{:>10}  {} positions; the longest sequence has {}, up to {} run at once",
+                              bytes_text(plan.kv_bytes), plan.kv_blocks * kKvBlock, plan.longest, plan.max_sequences));
+  row("total", fmt::format("{:>10}  of {}", bytes_text(plan.total_bytes()),
+                           plan.available_bytes ? bytes_text(*plan.available_bytes) + " available"
+                                                : "the device's memory, which is not known in advance"));
+  return text;
+}
+
+}  // namespace m2

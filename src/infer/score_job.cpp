@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <vector>
+
+#include "core/progress.hpp"
+#include "infer/job_model.hpp"
+#include "infer/jobs.hpp"
+#include "infer/memory_plan.hpp"
+#include "infer/output_lines.hpp"
+#include "infer/scorer.hpp"
+
+namespace m2 {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Sum of -ln p and number of the tokens scored.
+struct Score {
+  double nll = 0.0;
+  std::int64_t num_tokens = 0;
+
+  void add(const Score& other) {
+    nll += other.nll;
+    num_tokens += other.num_tokens;
+  }
+  double perplexity() const { return std::exp(nll / double(num_tokens)); }
+};
+
+Score score_of(std::span<const float> logprobs) {
+  Score score{.nll = 0.0, .num_tokens = std::ssize(logprobs)};
+  for (const float logprob : logprobs) score.nll -= double(logprob);
+  return score;
+}
+
+// The first token has nothing before it: null. Without a scored token there is no perplexity: null.
+Json result_line(const Prompt& text, std::span<const float> logprobs) {
+  const Score score = score_of(logprobs);
+  Json line;
+  line["id"] = text.id;
+  line["token_ids"] = text.tokens;
+  Json& list = line["logprobs"] = Json::array();
+  if (!text.tokens.empty()) list.push_back(nullptr);
+  for (const float logprob : logprobs) list.push_back(json_number(logprob));
+  line["nll"] = score.nll;
+  line["perplexity"] = score.num_tokens > 0 ? Json(score.perplexity()) : Json(nullptr);
+  return line;
+}
+
+std::int64_t count_tokens(std::span<const Prompt> texts) {
+  std::int64_t count = 0;
+  for (const Prompt& text : texts) count += Scorer::num_scored(text);
+  return count;
+}
+
+void print_summary(const Score& total, std::int64_t num_new, double seconds) {
+  fmt::print(stderr, "m2: scored {} tokens in {:.1f} s, {:.1f} tokens/s\n", num_new, seconds,
+             double(num_new) / seconds);
+  if (total.num_tokens == 0) return;
+  fmt::print(stderr, "m2: perplexity {:.6g} over {} tokens, nll {:.6f} each\n", total.perplexity(), total.num_tokens,
+             total.nll / double(total.num_tokens));
+}
+
+}  // namespace
+
+void run_score(const Deck& deck, bool check_only) {
+  JobModel job(deck);
+  MiniMaxM2ForCausalLM& model = job.model();
+  const std::vector<Prompt> texts = read_texts(deck.data.file, job.prompt_context());
+  std::vector<std::int64_t> lengths;
+  for (const Prompt& text : texts) lengths.push_back(Scorer::num_scored(text));
+  const MemoryPlan plan = plan_memory(model, lengths, TokenScorer::workspace_bytes(model, deck.batch.max_tokens), deck);
+  if (check_only) {
+    print_now(plan_text(plan, deck, job.source(), model,
+                        fmt::format("score: {} texts, {} tokens", texts.size(), count_tokens(texts))));
+  }
+  require_memory(plan);
+  if (check_only) return;
+
+  Score total;
+  std::int64_t num_kept = 0;
+  OutputLines lines(deck.output, texts, "token_ids", [&](const nlohmann::json& line) {
+    total.add({.nll = line.value("nll", 0.0), .num_tokens = Scorer::num_scored(texts[num_kept++])});
+  });
+  job.load();
+  KVCache cache = make_cache(plan, model);
+  Scorer scorer(model, deck.batch, cache);
+  Progress progress("score", count_tokens(std::span(texts).subspan(num_kept)), "tokens");
+  std::int64_t num_new = 0;
+  const auto on_result = [&](std::int64_t index, std::span<const float> logprobs) {
+    lines.write(result_line(texts[index], logprobs));
+    total.add(score_of(logprobs));
+    num_new += std::ssize(logprobs);
+  };
+  scorer.run(texts, num_kept, on_result, [&](std::int64_t num_tokens) { progress.add(num_tokens); });
+  lines.finish();
+  print_summary(total, num_new, progress.elapsed_seconds());
+}
+
+}  // namespace m2
