@@ -50,11 +50,13 @@ std::vector<Assignment> read_file_assignments(const YamlNode& root, const std::s
            describe(root));
   }
   std::vector<Assignment> assignments;
-  for (const auto& [name, section] : root.entries) {
+  for (std::size_t i = 0; i < root.keys.size(); ++i) {
+    const YamlNode &name = root.keys[i], &section = root.items[i];
     const std::string place = fmt::format("{}:{}", source, name.line);
     if (section.kind == YamlNode::Kind::map) {
-      for (const auto& [key, value] : section.entries) {
-        assignments.push_back({name.text + "." + key.text, value, fmt::format("{}:{}", source, key.line)});
+      for (std::size_t j = 0; j < section.keys.size(); ++j) {
+        const YamlNode& key = section.keys[j];
+        assignments.push_back({name.text + "." + key.text, section.items[j], fmt::format("{}:{}", source, key.line)});
       }
     } else if (!is_section(name.text)) {
       assignments.push_back({name.text, section, place});

@@ -61,8 +61,9 @@ class TreeBuilder : public YAML::EventHandler {
   /// A list or map whose end has not come yet.
   struct Frame {
     YamlNode node;
-    bool has_key = false;  // the value of node.entries.back() is what comes next
     std::map<std::string, int> line_of_key;
+
+    bool has_key() const { return node.keys.size() > node.items.size(); }  // its value comes next
   };
 
   void refuse_anchor(const YAML::Mark& mark, YAML::anchor_t anchor) {
@@ -96,11 +97,8 @@ class TreeBuilder : public YAML::EventHandler {
       return;
     }
     Frame& frame = frames_.back();
-    if (frame.node.kind == YamlNode::Kind::list) {
+    if (frame.node.kind == YamlNode::Kind::list || frame.has_key()) {
       frame.node.items.push_back(std::move(node));
-    } else if (frame.has_key) {
-      frame.node.entries.back().second = std::move(node);
-      frame.has_key = false;
     } else {
       add_key(frame, std::move(node));
     }
@@ -111,15 +109,14 @@ class TreeBuilder : public YAML::EventHandler {
     const auto [first, is_new] = frame.line_of_key.emplace(key.text, key.line);
     if (!is_new)
       refuse(source_, key.line, "key '{}' is given twice, first in line {}", path_of(key.text), first->second);
-    frame.node.entries.emplace_back(std::move(key), YamlNode());
-    frame.has_key = true;
+    frame.node.keys.push_back(std::move(key));
   }
 
   /// The key with those of the maps around it.
   std::string path_of(const std::string& key) const {
     std::string path;
     for (const Frame& frame : frames_) {
-      if (frame.has_key) path += frame.node.entries.back().first.text + ".";
+      if (frame.has_key()) path += frame.node.keys.back().text + ".";
     }
     return path + key;
   }

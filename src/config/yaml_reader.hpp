@@ -3,7 +3,6 @@
 
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace m2 {
@@ -16,8 +15,8 @@ struct YamlNode {
   std::string text;             ///< of a scalar
   bool quoted = false;          ///< a scalar in quotes or a block is text, whatever it looks like
   int line = 0;                 ///< counted from 1
-  std::vector<YamlNode> items;  ///< of a list
-  std::vector<std::pair<YamlNode, YamlNode>> entries;  ///< of a map: key and value, in the order of the text
+  std::vector<YamlNode> items;  ///< of a list; the values of a map
+  std::vector<YamlNode> keys;   ///< of a map, in the order of the text
 };
 
 /// "'many'", "a list", "nothing": a value as a message shows it.

@@ -39,16 +39,19 @@ const Refusal kRefusals[] = {
     {"attn_type_list", "[1,0,1]", "key 'attn_type_list': found [1,0,1], expected a list of nothing but 1"},
     {"attn_type_list", "1", "key 'attn_type_list': found 1, expected a list of nothing but 1"},
     {"layer_types", R"(["full_attention","sliding_attention"])",
-     R"(key 'layer_types': found ["full_attention","sliding_attention"], expected a list of nothing but "full_attention")"},
+     "key 'layer_types': found [\"full_attention\",\"sliding_attention\"], expected a list of nothing but "
+     "\"full_attention\""},
     {"scoring_func", R"("tanh")", R"(key 'scoring_func': found "tanh", expected one of sigmoid, softmax)"},
     {"scoring_func", "1", "key 'scoring_func': found 1, expected a string"},
     {"use_routing_bias", "1", "key 'use_routing_bias': found 1, expected true or false"},
     {"dtype", R"("float16")", R"(key 'dtype': found "float16", expected "bfloat16" or "float32")"},
     {"torch_dtype", R"("int8")", R"(key 'torch_dtype': found "int8", expected "bfloat16" or "float32")"},
     {"model_type", R"("llama")",
-     R"(key 'model_type': found "llama", expected "minimax_m2", or "minimax" with architectures ["MiniMaxM2ForCausalLM"])"},
+     R"(key 'model_type': found "llama", expected "minimax_m2", )"
+     R"(or "minimax" with architectures ["MiniMaxM2ForCausalLM"])"},
     {"model_type", R"("minimax")",
-     R"(key 'model_type': found "minimax", expected "minimax_m2", or "minimax" with architectures ["MiniMaxM2ForCausalLM"])"},
+     R"(key 'model_type': found "minimax", expected "minimax_m2", )"
+     R"(or "minimax" with architectures ["MiniMaxM2ForCausalLM"])"},
     {"model_type", "",
      R"(key 'model_type' is missing, expected "minimax_m2", or "minimax" with architectures ["MiniMaxM2ForCausalLM"])"},
     {"architectures", R"(["LlamaForCausalLM"])",
