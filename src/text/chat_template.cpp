@@ -132,8 +132,11 @@ void append_tool_call(const Json& tool_call, const std::string& place, std::stri
 void append_system(const Json* system, const Json& tools, const ChatOptions& options, std::string& out) {
   static const Json kNoMessage = Json::object();
   const Json& message = system != nullptr ? *system : kNoMessage;
-  const std::string text = visible_text(member(message, "content"), "messages[0].content");
-  out += fmt::format("{}{}{}", kBegin, kSystemTurn, text.empty() ? options.default_system : text);
+  const Json& content = member(message, "content");
+  // The template asks whether there is any content; a part without text is some.
+  const bool is_given = !content.empty() && content != "";
+  const std::string text = visible_text(content, "messages[0].content");
+  out += fmt::format("{}{}{}", kBegin, kSystemTurn, is_given ? text : options.default_system);
   const auto append_line = [&](const char* key, const char* title, const std::optional<std::string>& option) {
     const Json& value = member(message, key);
     const std::string line = value.is_null() ? option.value_or("") : string_member(message, key, "messages[0]");

@@ -32,6 +32,8 @@ TEST(ChatTemplate, SystemTextDateAndPlace) {
   EXPECT_EQ(render(R"([{"role": "system", "content": ""}])", "[]"),
             "]~!b[]~b]system\nYou are a helpful assistant.[e~[\n]~b]ai\n<think>\n")
       << "an empty system text is none";
+  EXPECT_EQ(render(R"([{"role": "system", "content": [""]}])"), "]~!b[]~b]system\n[e~[\n]~b]ai\n<think>\n")
+      << "a part without text is a system text";
 }
 
 TEST(ChatTemplate, ContentInParts) {
