@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -55,5 +58,23 @@ class Fixture {
 
   SafetensorsFile reference_;
 };
+
+/// Mean KL(reference || ours) over all tokens, in nats.
+inline double mean_kl(std::span<const float> reference, std::span<const float> ours, std::size_t width) {
+  const auto log_softmax = [width](std::span<const float> row) {
+    std::vector<double> out(row.begin(), row.end());
+    const double largest = *std::ranges::max_element(out);
+    double sum = 0;
+    for (const double value : out) sum += std::exp(value - largest);
+    for (double& value : out) value -= largest + std::log(sum);
+    return out;
+  };
+  double total = 0;
+  for (std::size_t begin = 0; begin < reference.size(); begin += width) {
+    const auto p = log_softmax(reference.subspan(begin, width)), q = log_softmax(ours.subspan(begin, width));
+    for (std::size_t v = 0; v < width; ++v) total += std::exp(p[v]) * (p[v] - q[v]);
+  }
+  return total / double(reference.size() / width);
+}
 
 }  // namespace m2::test

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <tuple>
 
 #include "kernels/residual_add.hpp"
 #include "kernels/rms_norm.hpp"
@@ -30,8 +32,8 @@ class Golden : public ::testing::TestWithParam<const char*> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, Golden, ::testing::Values("tiny-f32", "tiny-bf16", "tiny-fp8"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& parameter) {
+                           std::string name = parameter.param;
                            std::ranges::replace(name, '-', '_');
                            return name;
                          });
@@ -98,49 +100,15 @@ TEST_P(Golden, GreedyTokens) {
   }
 }
 
-// Mean KL(reference || ours) over all tokens, in nats.
-double mean_kl(std::span<const float> reference, std::span<const float> ours, std::size_t width) {
-  const auto log_softmax = [width](std::span<const float> row) {
-    std::vector<double> out(row.begin(), row.end());
-    const double largest = *std::ranges::max_element(out);
-    double sum = 0;
-    for (const double value : out) sum += std::exp(value - largest);
-    for (double& value : out) value -= largest + std::log(sum);
-    return out;
-  };
-  double total = 0;
-  for (std::size_t begin = 0; begin < reference.size(); begin += width) {
-    const auto p = log_softmax(reference.subspan(begin, width)), q = log_softmax(ours.subspan(begin, width));
-    for (std::size_t v = 0; v < width; ++v) total += std::exp(p[v]) * (p[v] - q[v]);
-  }
-  return total / double(reference.size() / width);
-}
-
-TEST_P(Golden, Bfloat16StaysWithinItsRounding) {
-  auto model = fixture.model(DType::bfloat16);
-  const CausalLMOutput out = model.forward(fixture.input_ids(), {.output_hidden_states = true});
-  const double bound = bf16_bound(model.config().num_hidden_layers);
-  const auto expected = fixture.floats("logits"), actual = to_host(out.logits_BNV);
-  EXPECT_TRUE(all_close(actual, expected, relative_bound(expected, bound)));
-  for (std::size_t i = 0; i < out.hidden_states.size(); ++i) {
-    const auto hidden = fixture.floats("hidden." + std::to_string(i));
-    EXPECT_TRUE(all_close(to_host(out.hidden_states[i]), hidden, relative_bound(hidden, bound))) << "hidden." << i;
-  }
-  const double kl = mean_kl(expected, actual, model.config().vocab_size);
-  RecordProperty("mean_kl", std::to_string(kl));
-  EXPECT_LT(kl, 1e-3);
-  EXPECT_GE(kl, 0.0);
-}
-
-// What the router of block `layer` answers when the block is given the reference's residual stream.
+// What the router of block `layer` answers when the block is given the residual stream `hidden`.
 struct Routing {
   std::vector<float> logits, weight;
   std::vector<int> expert;
 };
 
-Routing route_reference(MiniMaxM2ForCausalLM& model, const Fixture& fixture, int layer) {
+template <class T>
+Routing route_hidden(MiniMaxM2ForCausalLM& model, const InputIds& input, int layer, std::span<const float> hidden) {
   const MiniMaxM2Config& config = model.config();
-  const InputIds input = fixture.input_ids();
   const std::int64_t num_tokens = std::ssize(input.ids);
   Workspace workspace(exec(), 64 << 20);
   KVCache cache = model.make_cache(input.num_sequences, input.length);
@@ -149,18 +117,17 @@ Routing route_reference(MiniMaxM2ForCausalLM& model, const Fixture& fixture, int
   for (int b = 0; b < input.num_sequences; ++b) EXPECT_TRUE(cache.reserve(cache.add_sequence(), input.length));
   PackedBatch batch(num_tokens, config.rotary_dim, workspace);
   batch.fill(exec(), tokens, cache, config.rope_theta, /*round_rope=*/false);
-  const Activations<float> buffers(config, num_tokens, /*gemm_workspace_bytes=*/0, workspace);
+  const Activations<T> buffers(config, num_tokens, /*gemm_workspace_bytes=*/0, workspace);
 
   const Block& block = model.model.layers[layer];
   const auto eps = float(config.rms_norm_eps);
-  const auto hidden_TD =
-      m2::test::to_device<float>(fixture.floats("hidden." + std::to_string(layer)), num_tokens, config.hidden_size);
-  rms_norm<float>(exec(), hidden_TD, block.input_layernorm, eps, RmsNormOrder::cast_last, buffers.normed_TD);
-  block.self_attn.forward<float>(exec(), buffers.normed_TD, batch, cache.layer<float>(layer), buffers.attention,
-                                 buffers.gemm_workspace, buffers.branch_TD);
-  residual_add<float>(exec(), buffers.branch_TD, hidden_TD);
-  rms_norm<float>(exec(), hidden_TD, block.post_attention_layernorm, eps, RmsNormOrder::cast_last, buffers.normed_TD);
-  block.mlp.gate.forward<float>(exec(), buffers.normed_TD, batch.skip_experts_T, buffers.moe, buffers.gemm_workspace);
+  const auto hidden_TD = m2::test::to_device<T>(hidden, num_tokens, config.hidden_size);
+  rms_norm<T>(exec(), hidden_TD, block.input_layernorm, eps, RmsNormOrder::cast_last, buffers.normed_TD);
+  block.self_attn.forward<T>(exec(), buffers.normed_TD, batch, cache.layer<T>(layer), buffers.attention,
+                             buffers.gemm_workspace, buffers.branch_TD);
+  residual_add<T>(exec(), buffers.branch_TD, hidden_TD);
+  rms_norm<T>(exec(), hidden_TD, block.post_attention_layernorm, eps, RmsNormOrder::cast_last, buffers.normed_TD);
+  block.mlp.gate.forward<T>(exec(), buffers.normed_TD, batch.skip_experts_T, buffers.moe, buffers.gemm_workspace);
   return {.logits = to_host(buffers.moe.logits_TE),
           .weight = to_host(buffers.moe.weight_TK),
           .expert = to_host_as_is(buffers.moe.expert_TK)};
@@ -170,7 +137,8 @@ TEST_P(Golden, RoutingOfEveryBlock) {
   auto model = fixture.model(DType::float32);
   const int top_k = model.config().num_experts_per_tok;
   for (int layer = 0; layer < model.config().num_hidden_layers; ++layer) {
-    Routing routing = route_reference(model, fixture, layer);
+    Routing routing =
+        route_hidden<float>(model, fixture.input_ids(), layer, fixture.floats("hidden." + std::to_string(layer)));
     const auto logits = fixture.floats("router_logits." + std::to_string(layer));
     EXPECT_TRUE(all_close(routing.logits, logits, relative_bound(logits, kFloatTolerance)));
     for (std::size_t begin = 0; begin < routing.expert.size(); begin += top_k) {  // the reference is sorted by expert
@@ -183,6 +151,60 @@ TEST_P(Golden, RoutingOfEveryBlock) {
     EXPECT_TRUE(all_close(routing.weight, fixture.floats("topk_weight." + std::to_string(layer)), kFloatTolerance))
         << "block " << layer;
   }
+}
+
+// How far the reference's choice of experts is from another one: the last chosen score plus bias, less the first not
+// chosen.
+double choice_margin(std::span<const float> logits_E, std::span<const float> bias_E, int top_k) {
+  std::vector<double> choice;
+  for (std::size_t e = 0; e < logits_E.size(); ++e)
+    choice.push_back(1 / (1 + std::exp(-double(logits_E[e]))) + bias_E[e]);
+  std::ranges::sort(choice, std::greater{});
+  return choice[top_k - 1] - choice[top_k];
+}
+
+// Tokens that take other experts than the reference somewhere. Rounding may do that only where the choice is close: the
+// slope of the sigmoid is at most 1/4, and both scores may move by `relative` of the largest logit.
+std::set<std::int64_t> flipped_tokens(MiniMaxM2ForCausalLM& model, const Fixture& fixture, const CausalLMOutput& out,
+                                      double relative) {
+  std::set<std::int64_t> flipped;
+  const int top_k = model.config().num_experts_per_tok, num_experts = model.config().num_local_experts;
+  for (int layer = 0; layer < model.config().num_hidden_layers; ++layer) {
+    Routing ours = route_hidden<Bf16>(model, fixture.input_ids(), layer, to_host(out.hidden_states[layer]));
+    const auto expected = fixture.ints("topk_index." + std::to_string(layer));
+    const auto logits = fixture.floats("router_logits." + std::to_string(layer));
+    const auto bias = to_host(model.model.layers[layer].mlp.gate.selection_bias);
+    for (std::int64_t t = 0; t * top_k < std::ssize(expected); ++t) {
+      const auto row = std::span(ours.expert).subspan(t * top_k, top_k);
+      std::ranges::sort(row);
+      if (std::ranges::equal(row, std::span(expected).subspan(t * top_k, top_k))) continue;
+      EXPECT_LT(choice_margin(std::span(logits).subspan(t * num_experts, num_experts), bias, top_k),
+                2 * 0.25 * relative * max_abs(logits))
+          << "token " << t << " of block " << layer << " takes other experts than the reference, by more than rounding";
+      flipped.insert(t);
+    }
+  }
+  return flipped;
+}
+
+TEST_P(Golden, Bfloat16StaysWithinItsRounding) {
+  auto model = fixture.model(DType::bfloat16);
+  const CausalLMOutput out = model.forward(fixture.input_ids(), {.output_hidden_states = true});
+  const double bound = bf16_bound(model.config().num_hidden_layers);
+  const auto expected = fixture.floats("logits"), actual = to_host(out.logits_BNV);
+  const std::set<std::int64_t> flipped = flipped_tokens(model, fixture, out, bound);
+  const std::int64_t width = model.config().vocab_size, num_tokens = std::ssize(expected) / width;
+  EXPECT_LE(std::ssize(flipped), num_tokens / 10);
+  for (std::int64_t t = 0; t < num_tokens; ++t) {
+    if (flipped.contains(t)) continue;
+    EXPECT_TRUE(all_close(std::span(actual).subspan(t * width, width), std::span(expected).subspan(t * width, width),
+                          relative_bound(expected, bound)))
+        << "token " << t;
+  }
+  const double kl = mean_kl(expected, actual, model.config().vocab_size);
+  RecordProperty("mean_kl", std::to_string(kl));
+  EXPECT_LT(kl, 1e-3);
+  EXPECT_GE(kl, 0.0);
 }
 
 }  // namespace

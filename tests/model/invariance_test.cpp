@@ -43,10 +43,10 @@ INSTANTIATE_TEST_SUITE_P(Checkpoints, Invariance,
                                            Case{"tiny-bf16", DType::float32, LinearBackend::automatic},
                                            Case{"tiny-fp8", DType::bfloat16, LinearBackend::automatic},
                                            Case{"tiny-fp8", DType::float32, LinearBackend::automatic}),
-                         [](const auto& info) {
-                           std::string label = std::string(info.param.checkpoint) + "_as_" +
-                                               std::string(name(info.param.dtype)) + "_" +
-                                               std::string(name(info.param.provider));
+                         [](const auto& parameter) {
+                           std::string label = std::string(parameter.param.checkpoint) + "_as_" +
+                                               std::string(name(parameter.param.dtype)) + "_" +
+                                               std::string(name(parameter.param.provider));
                            std::ranges::replace(label, '-', '_');
                            return label;
                          });
