@@ -17,15 +17,23 @@ constexpr int kPanelRows = 6;  // rows multiplied at once: with 64 columns, 24 o
 constexpr int kPanelColumns = 64;
 static_assert(kKvBlock == kPanelColumns && kMaxHeadSize % kPanelColumns == 0);
 
+// A task is a tile of consecutive tokens, a key/value head, and a tile of the query heads that share it.
 template <class T>
 struct Problem {
   View2D<const T> q_TN;
   View4D<const T> k_NGCP, v_NGPC;
-  View1D<const int> sequence_T, cache_position_T;
-  View2D<const int> block_table_BN;
+  BatchLayout layout;
   View2D<T> out_TN;
   float scale;
-  int head_size, num_tokens, group;
+  int head_size() const { return k_NGCP.extent_int(2); }
+  int num_kv_heads() const { return k_NGCP.extent_int(1); }
+  int num_tokens() const { return q_TN.extent_int(0); }
+  int group() const { return q_TN.extent_int(1) / (head_size() * num_kv_heads()); }
+  int tile_heads() const { return std::min(group(), kTileRows); }
+  int tile_tokens() const { return kTileRows / tile_heads(); }
+  int head_tiles() const { return (group() + tile_heads() - 1) / tile_heads(); }
+  int token_tiles() const { return (num_tokens() + tile_tokens() - 1) / tile_tokens(); }
+  std::int64_t num_tasks() const { return std::int64_t(token_tiles()) * num_kv_heads() * head_tiles(); }
 };
 
 // Tokens of one sequence, and query heads that share key/value head g.
@@ -124,20 +132,21 @@ void attend_block(int num_rows, TileMemory& memory, int first_row, int visible, 
 
 // Expands a block to float. Positions from `visible` on are never multiplied: they may hold anything.
 template <class T>
-void load_block(const T* keys, const T* values, int visible, int head_size, TileMemory& memory) {
+void load_block(const T* keys, const T* values, int visible, int head_size, int width, TileMemory& memory) {
   for (int c = 0; c < head_size; ++c) {
     for (int p = 0; p < kKvBlock; ++p) memory.key[c][p] = float(keys[c * kKvBlock + p]);
   }
   for (int p = 0; p < visible; ++p) {
     for (int c = 0; c < head_size; ++c) memory.value[p][c] = float(values[p * head_size + c]);
+    std::fill_n(memory.value[p] + head_size, width - head_size, 0.0f);
   }
 }
 
 template <class T>
 void load_rows(const Problem<T>& problem, const Tile& tile, int width, TileMemory& memory) {
   for (int r = 0; r < tile.num_rows(); ++r) {
-    const T* q = row(problem.q_TN, tile.token(r)) + tile.column(r, problem.head_size);
-    for (int c = 0; c < problem.head_size; ++c) memory.q[r][c] = float(q[c]);
+    const T* q = row(problem.q_TN, tile.token(r)) + tile.column(r, problem.head_size());
+    for (int c = 0; c < problem.head_size(); ++c) memory.q[r][c] = float(q[c]);
     std::fill_n(memory.weighted_sum[r], width, 0.0f);
     memory.largest[r] = -Kokkos::Experimental::infinity_v<float>;
     memory.total[r] = 0.0f;
@@ -146,19 +155,19 @@ void load_rows(const Problem<T>& problem, const Tile& tile, int width, TileMemor
 
 template <class T>
 void attend(const Problem<T>& problem, const Tile& tile, TileMemory& memory) {
-  const int head_size = problem.head_size;
+  const int head_size = problem.head_size();
   const int width = (head_size + kPanelColumns - 1) / kPanelColumns * kPanelColumns;
   const auto visible_in = [&](int begin, int r) {
-    return std::clamp(problem.cache_position_T(tile.token(r)) + 1 - begin, 0, kKvBlock);
+    return std::clamp(problem.layout.cache_position_T(tile.token(r)) + 1 - begin, 0, kKvBlock);
   };
   load_rows(problem, tile, width, memory);
   int num_positions = 0;
   for (int r = 0; r < tile.num_rows(); ++r)
-    num_positions = std::max(num_positions, problem.cache_position_T(tile.token(r)) + 1);
+    num_positions = std::max(num_positions, problem.layout.cache_position_T(tile.token(r)) + 1);
   for (int begin = 0; begin < num_positions; begin += kKvBlock) {
-    const int block = problem.block_table_BN(problem.sequence_T(tile.first_token), begin / kKvBlock);
+    const int block = problem.layout.block_table_BN(problem.layout.sequence_T(tile.first_token), begin / kKvBlock);
     load_block(&problem.k_NGCP(block, tile.g, 0, 0), &problem.v_NGPC(block, tile.g, 0, 0),
-               std::min(kKvBlock, num_positions - begin), head_size, memory);
+               std::min(kKvBlock, num_positions - begin), head_size, width, memory);
     for (int first = 0, count = 0; first < tile.num_rows(); first += count) {
       const int visible = visible_in(begin, first);
       for (count = 1; count < kPanelRows && first + count < tile.num_rows(); ++count) {
@@ -173,20 +182,27 @@ void attend(const Problem<T>& problem, const Tile& tile, TileMemory& memory) {
   }
 }
 
-// Splits the tokens of a task into runs of one sequence.
+// Splits the task's tokens into runs of one sequence.
 template <class T>
-void attend_tokens(const Problem<T>& problem, Tile tile, int last_token) {
+void attend_task(const Problem<T>& problem, std::int64_t task) {
   TileMemory memory;
-  while (tile.first_token < last_token) {
-    const int sequence = problem.sequence_T(tile.first_token);
-    tile.num_tokens = 1;
-    while (tile.first_token + tile.num_tokens < last_token &&
-           problem.sequence_T(tile.first_token + tile.num_tokens) == sequence) {
-      ++tile.num_tokens;
-    }
-    attend(problem, tile, memory);
-    tile.first_token += tile.num_tokens;
+  const int head_in_group = int(task % problem.head_tiles()) * problem.tile_heads();
+  const int g = int(task / problem.head_tiles() % problem.num_kv_heads());
+  const int tile_index = int(task / problem.head_tiles() / problem.num_kv_heads());
+  const int num_heads = std::min(problem.tile_heads(), problem.group() - head_in_group);
+  const int last_token = std::min(problem.num_tokens(), (tile_index + 1) * problem.tile_tokens());
+  const auto& sequence_T = problem.layout.sequence_T;
+  for (int first = tile_index * problem.tile_tokens(), last = first; first < last_token; first = last) {
+    while (last < last_token && sequence_T(last) == sequence_T(first)) ++last;
+    attend(problem, Tile{first, last - first, g * problem.group() + head_in_group, num_heads, g}, memory);
   }
+}
+
+// In a build for a device this is compiled and never launched.
+template <class T>
+KOKKOS_INLINE_FUNCTION void on_host_attend_task([[maybe_unused]] const Problem<T>& problem,
+                                                [[maybe_unused]] std::int64_t task) {
+  KOKKOS_IF_ON_HOST((attend_task(problem, task);))
 }
 
 }  // namespace
@@ -194,34 +210,12 @@ void attend_tokens(const Problem<T>& problem, Tile tile, int last_token) {
 template <class T>
 void attention_host(const ExecSpace& exec, View2D<const T> q_TN, const KvBlocks<T>& cache, const BatchLayout& layout,
                     float scale, View2D<T> out_TN) {
-  const int head_size = cache.k_NGCP.extent_int(2), num_tokens = q_TN.extent_int(0);
-  const int num_kv_heads = cache.k_NGCP.extent_int(1), group = q_TN.extent_int(1) / head_size / num_kv_heads;
-  const Problem<T> problem{q_TN,
-                           cache.k_NGCP,
-                           cache.v_NGPC,
-                           layout.sequence_T,
-                           layout.cache_position_T,
-                           layout.block_table_BN,
-                           out_TN,
-                           scale,
-                           head_size,
-                           num_tokens,
-                           group};
-  const int tile_heads = std::min(group, kTileRows), tile_tokens = kTileRows / tile_heads;
-  const int head_tiles = (group + tile_heads - 1) / tile_heads,
-            token_tiles = (num_tokens + tile_tokens - 1) / tile_tokens;
+  const Problem<T> problem{q_TN, cache.k_NGCP, cache.v_NGPC, layout, out_TN, scale};
   // Late tokens see more of the cache than early ones: threads take tasks as they become free.
   using Policy = Kokkos::RangePolicy<ExecSpace, Kokkos::Schedule<Kokkos::Dynamic>, Kokkos::IndexType<std::int64_t>>;
-  const std::int64_t num_tasks = std::int64_t(token_tiles) * num_kv_heads * head_tiles;
   Kokkos::parallel_for(
-      "m2::attention", Policy(exec, 0, num_tasks, Kokkos::ChunkSize(1)), KOKKOS_LAMBDA(std::int64_t task) {
-        KOKKOS_IF_ON_HOST((const int first_token = int(task / (num_kv_heads * head_tiles)) * tile_tokens;
-                           const int g = int(task / head_tiles % num_kv_heads);
-                           const int head_in_group = int(task % head_tiles) * tile_heads;
-                           const Tile tile{first_token, 0, g * group + head_in_group,
-                                           Kokkos::min(tile_heads, group - head_in_group), g};
-                           attend_tokens(problem, tile, Kokkos::min(num_tokens, first_token + tile_tokens));))
-      });
+      "m2::attention", Policy(exec, 0, problem.num_tasks(), Kokkos::ChunkSize(1)),
+      KOKKOS_LAMBDA(std::int64_t task) { on_host_attend_task(problem, task); });
 }
 
 template void attention_host<float>(const ExecSpace&, View2D<const float>, const KvBlocks<float>&, const BatchLayout&,
