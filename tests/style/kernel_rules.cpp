@@ -26,6 +26,9 @@ bool is_nested(const Call& launch) {
 // `exec`, `exec_`, `state.exec()`: by the house's naming, only an instance that was passed is called so.
 bool is_instance(const std::string& argument) { return matches(argument, "^([A-Za-z_]\\w*(\\.|->))*exec_?(\\(\\))?$"); }
 
+// `RowPolicy row_policy(const ExecSpace& exec, ...)` declares a function, whose body is looked at like any other.
+bool is_parameter(const std::string& argument) { return matches(argument, "^const ExecSpace& exec$"); }
+
 std::string place(const File& file, const std::string& code, std::size_t position) {
   return fmt::format("{}:{}", file.path, line_of(code, position));
 }
@@ -40,7 +43,18 @@ std::vector<std::string> policy_names(const std::string& code) {
   return names;
 }
 
-bool labelled(const std::string& argument) { return matches(argument, "^[^\"]*\"m2::"); }
+// Every literal of a label begins with m2::, unless it is appended to one that does or to `label`, which a caller gave.
+bool labelled(const std::string& argument) {
+  static const std::regex kLiteral("(\\+\\s*)?\"([^\"]*)\"");
+  bool found = matches(argument, "\\blabel\\b");
+  for (auto literal = std::sregex_iterator(argument.begin(), argument.end(), kLiteral);
+       literal != std::sregex_iterator(); ++literal) {
+    if ((*literal)[1].matched) continue;
+    if (!(*literal)[2].str().starts_with("m2::")) return false;
+    found = true;
+  }
+  return found;
+}
 
 }  // namespace
 
@@ -49,7 +63,7 @@ Breaches label_breaches(const File& file) {
   if (!is_source_of_src(file)) return breaches;
   const std::string code = without_comments(file.text);
   for (const Call& launch : calls(code, kLaunches)) {
-    if (is_nested(launch) || (!launch.arguments.empty() && launch.arguments[0].starts_with("\"m2::"))) continue;
+    if (is_nested(launch) || (!launch.arguments.empty() && labelled(launch.arguments[0]))) continue;
     breaches.push_back(place(file, code, launch.position) + ": " + launch.name + " without a label \"m2::...\"");
   }
   for (const Call& view :
@@ -77,8 +91,8 @@ Breaches instance_breaches(const File& file) {
     breaches.push_back(place(file, code, call.position) + ": " + what);
   };
   for (const Call& policy : calls(code, policy_names(code))) {
-    if (policy.arguments.empty() || !is_instance(policy.arguments[0]))
-      report(policy, policy.name + " is not made with exec");
+    if (!policy.arguments.empty() && (is_instance(policy.arguments[0]) || is_parameter(policy.arguments[0]))) continue;
+    report(policy, policy.name + " is not made with exec");
   }
   for (const Call& launch : calls(code, kLaunches)) {
     if (is_nested(launch) || launch.arguments.size() < 2) continue;

@@ -84,6 +84,9 @@ Breaches labels(const std::string& code) { return label_breaches({"src/kernels/a
 
 TEST(Labels, KernelsAreNamed) {
   EXPECT_THAT(labels("Kokkos::parallel_for(\"m2::rope\", Policy(exec, n), f);"), IsEmpty());
+  EXPECT_THAT(labels("Kokkos::parallel_for(a ? \"m2::gemm\" : \"m2::grouped_gemm\", policy, f);"), IsEmpty());
+  EXPECT_THAT(labels("Kokkos::parallel_for(a ? \"m2::gemm\" : \"gemm\", policy, f);"),
+              ElementsAre(HasSubstr("without a label")));
   EXPECT_THAT(labels("Kokkos::parallel_reduce(Kokkos::TeamVectorRange(team, dim), [&](int) {}, sum);"), IsEmpty());
   EXPECT_THAT(labels("\nKokkos::parallel_for(\"rope\", Policy(exec, n), f);"),
               ElementsAre("src/kernels/a.cpp:2: parallel_for without a label \"m2::...\""));
@@ -94,6 +97,7 @@ TEST(Labels, KernelsAreNamed) {
 TEST(Labels, ViewsAreNamed) {
   EXPECT_THAT(labels("View2D<T> x_TD(\"m2::model::x_TD\", n, d); View2D<T> y_TD(x_TD.data(), n, d);"), IsEmpty());
   EXPECT_THAT(labels("View1D<T> x(view_alloc(exec, Kokkos::WithoutInitializing, \"m2::\" + name), n);"), IsEmpty());
+  EXPECT_THAT(labels("View1D<T> x(view_alloc(exec, label + \"_scale\"), n);"), IsEmpty());
   EXPECT_THAT(labels("View2D<const T> x_TD(\"x\", n, d);"), ElementsAre(HasSubstr("View label \"x\" is not")));
   EXPECT_THAT(labels("auto x = Kokkos::View<T*, Kokkos::LayoutRight, MemorySpace>{\"x\", n};"),
               ElementsAre(HasSubstr("View label")));
@@ -112,6 +116,8 @@ TEST(Instances, PoliciesAreMadeWithExec) {
           "using Policy = Kokkos::TeamPolicy<ExecSpace>;\nconst auto f = [](const Policy::member_type& team) {};\n"
           "Kokkos::parallel_for(\"m2::a\", Policy(exec, n, Kokkos::AUTO), f);"),
       IsEmpty());
+  EXPECT_THAT(instances("Kokkos::TeamPolicy<ExecSpace> rows(const ExecSpace& exec, int n) { return {exec, n, 1}; }"),
+              IsEmpty());
   EXPECT_THAT(instances("Kokkos::RangePolicy<ExecSpace> policy(0, n);"),
               ElementsAre(HasSubstr(":1: RangePolicy is not made with exec")));
   EXPECT_THAT(instances("using Tiles = Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>>;\nTiles({0, 0}, {n, m});"),
