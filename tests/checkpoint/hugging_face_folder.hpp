@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -20,6 +22,13 @@ namespace m2::test {
 /// "tiny-f32", "tiny-bf16", "tiny-fp8" or "demo": a small Hugging Face folder.
 inline std::string fixture(const std::string& name) {
   return name == "demo" ? M2_SOURCE_DIR "/inputs/demo/checkpoint" : M2_TEST_DATA "/" + name;
+}
+
+/// The name of a test whose parameter is a fixture.
+inline std::string fixture_test_name(const ::testing::TestParamInfo<std::string>& parameter) {
+  std::string name = parameter.param;
+  std::erase(name, '-');
+  return name;
 }
 
 struct HuggingFaceTensor {

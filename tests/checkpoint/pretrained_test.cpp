@@ -101,11 +101,7 @@ TEST_P(SavePretrained, GivesBackEveryValue) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, SavePretrained, ::testing::Values("tiny-f32", "tiny-bf16", "tiny-fp8", "demo"),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::erase(name, '-');
-                           return name;
-                         });
+                         test::fixture_test_name);
 
 TEST(LoadParameters, SaysWhatTheModelDoesNotHave) {
   const auto source = TensorSource::open(fixture("tiny-f32"));

@@ -34,11 +34,7 @@ TEST_P(RoundTrip, GivesTheSameTensorsAndTexts) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, RoundTrip, ::testing::Values("tiny-f32", "tiny-bf16", "tiny-fp8", "demo"),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::erase(name, '-');
-                           return name;
-                         });
+                         test::fixture_test_name);
 
 TEST(RoundTripSizes, SmallShardsAreNumberedAndIndexed) {
   const TemporaryFolder folder;

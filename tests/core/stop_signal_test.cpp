@@ -24,16 +24,21 @@ void raise_and_exit(int first, int second) {
   std::_Exit(92);
 }
 
-TEST(StopSignal, TheFirstOneIsRemembered) {
+class StopSignal : public ::testing::Test {
+ protected:
+  StopSignal() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+TEST_F(StopSignal, TheFirstOneIsRemembered) {
   EXPECT_EXIT(raise_and_exit(SIGTERM, SIGINT), ::testing::ExitedWithCode(SIGTERM), "stopped by SIGTERM");
   EXPECT_EXIT(raise_and_exit(SIGUSR1, SIGTERM), ::testing::ExitedWithCode(SIGUSR1), "stopped by SIGUSR1");
 }
 
-TEST(StopSignal, ASecondOneOfItsKindKills) {
+TEST_F(StopSignal, ASecondOneOfItsKindKills) {
   EXPECT_EXIT(raise_and_exit(SIGINT, SIGINT), ::testing::KilledBySignal(SIGINT), "");
 }
 
-TEST(StopSignal, NoneIsNoReasonToStop) { EXPECT_NO_THROW(throw_if_stop_requested()); }
+TEST_F(StopSignal, NoneIsNoReasonToStop) { EXPECT_NO_THROW(throw_if_stop_requested()); }
 
 }  // namespace
 }  // namespace m2
