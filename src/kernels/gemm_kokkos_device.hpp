@@ -69,7 +69,7 @@ void multiply_groups(const ExecSpace& exec, View2D<const T> x_RK, const Weight& 
                 },
                 Kokkos::Sum<RowSums>(sums));
             Kokkos::single(Kokkos::PerThread(team), [&] {
-              for (int m = 0; m < Kokkos::min(kWarpRows, end - row); ++m) y_RN(row + m, n) = Out(sums.value[m]);
+              for (int m = 0; m < kWarpRows && row + m < end; ++m) y_RN(row + m, n) = Out(sums.value[m]);
             });
           }
         });
