@@ -59,24 +59,20 @@ std::string_view strip_newlines(std::string_view text) {
   return begin == text.npos ? std::string_view() : text.substr(begin, text.find_last_not_of('\n') + 1 - begin);
 }
 
-// Text of a content: a string, or an array of strings and {"type": "text", "text": ...}.
+// One part of a content: a string, or {"type": "text", "text": ...}.
+std::string part_text(const Json& part, const std::string& place) {
+  if (part.is_string()) return part.get<std::string>();
+  const bool is_text = part.is_object() && member(part, "type") == "text";
+  if (!is_text) refuse(place, part, "a string or {\"type\": \"text\", \"text\": ...}; this model reads text only");
+  return string_member(part, "text", place);
+}
+
 std::string visible_text(const Json& content, const std::string& place) {
   if (content.is_null()) return {};
   if (content.is_string()) return content.get<std::string>();
   if (!content.is_array()) refuse(place, content, "a string or an array of text parts");
   std::string text;
-  for (std::size_t i = 0; i < content.size(); ++i) {
-    const Json& part = content[i];
-    const std::string part_place = fmt::format("{}[{}]", place, i);
-    if (part.is_string()) {
-      text += part.get_ref<const std::string&>();
-      continue;
-    }
-    const bool is_text = part.is_object() && member(part, "type") == "text";
-    if (!is_text)
-      refuse(part_place, part, "a string or {\"type\": \"text\", \"text\": ...}; this model reads text only");
-    text += string_member(part, "text", part_place);
-  }
+  for (std::size_t i = 0; i < content.size(); ++i) text += part_text(content[i], fmt::format("{}[{}]", place, i));
   return text;
 }
 
@@ -223,8 +219,8 @@ class Conversation {
     } else if (content.is_array()) {
       // The template closes the response of a part, unlike that of a string, on a line of its own.
       for (std::size_t part = 0; part < content.size(); ++part) {
-        const Json one_part = Json::array({content[part]});
-        out_ += fmt::format("\n<response>{}\n</response>", visible_text(one_part, content_place));
+        const std::string text = part_text(content[part], fmt::format("{}[{}]", content_place, part));
+        out_ += fmt::format("\n<response>{}\n</response>", text);
       }
     } else {
       refuse(content_place, content, "a string or an array of text parts");

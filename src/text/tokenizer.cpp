@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text/tokenizer.hpp"
 
-#include <array>
 #include <mutex>
 
 #include "core/error.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A hostile tokenizer.json must be refused with an m2::Error or do its work; a text that is not UTF-8 likewise.
+// A hostile tokenizer.json must be refused with an m2::Error or do its work on a fixed text.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -14,7 +14,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     constexpr std::string_view kText =
         "It's 1,234 words \n\t in \u4E2D\u6587 <think>]~b]aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     tokenizer.decode(tokenizer.encode(kText));
-    tokenizer.encode(input);
   } catch (const m2::Error&) {
   }
   return 0;

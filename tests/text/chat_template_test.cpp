@@ -177,6 +177,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "messages[0].tool_calls[0].arguments is array; expected an object, or a string with the JSON of one"},
         Refusal{R"([{"role": "assistant", "tool_calls": [{"name": "f"}]}, {"role": "tool"}])", "null",
                 "messages[1].content is missing or null; expected a string or an array of text parts"},
+        Refusal{
+            R"([{"role": "assistant", "tool_calls": [{"name": "f"}]}, {"role": "tool", "content": ["a", 1]}])", "null",
+            "messages[1].content[1] is number; expected a string or {\"type\": \"text\", \"text\": ...}; this model "
+            "reads text only"},
         Refusal{R"([{"role": "user", "content": "a"}])", "{}", "tools is object; expected an array"},
         Refusal{R"([{"role": "user", "content": "a"}])", R"([{"name": "f"}])",
                 "tools[0].function is missing or null; expected an object"}));
