@@ -26,5 +26,6 @@ endforeach()
 run(${CMAKE_COMMAND} -G Ninja -S ${PROJECT_DIR}/docs/example -B ${WORK_DIR}/build -DCMAKE_PREFIX_PATH=${WORK_DIR}/prefix
   -DCMAKE_CXX_COMPILER=${CXX} -DCMAKE_CXX_FLAGS=${flags} -DCMAKE_BUILD_TYPE=Release)
 run(${CMAKE_COMMAND} --build ${WORK_DIR}/build)
-run(${WORK_DIR}/build/example)
+run(${CMAKE_COMMAND} -E env OMP_PROC_BIND=false ${WORK_DIR}/build/example ${PROJECT_DIR}/tests/data/tiny-f32
+  93 42 101 159 62 189 48) # the prompt of the reference
 message("${output}")
