@@ -253,7 +253,7 @@ std::string render_chat(const Json& messages, const Json& tools, const ChatOptio
 
 std::string default_system_prompt(std::string_view chat_template_jinja) {
   constexpr std::string_view kName = "set model_identity";
-  constexpr std::string_view kSpace = " \t\r\n";
+  static constexpr std::string_view kSpace = " \t\r\n";
   const std::string fallback(kPlainSystemPrompt);
   std::string_view rest = chat_template_jinja;
   const auto skip = [&rest](std::size_t bytes) {
