@@ -39,18 +39,21 @@ std::string bar_text(double fraction, int width) {
 }  // namespace
 
 std::string progress_text(std::string_view label, std::int64_t done, std::int64_t total, std::string_view unit,
-                          double elapsed_seconds, int bar_width) {
+                          double elapsed_seconds, int bar_width, std::string_view note) {
   const double fraction =
       total > 0 ? std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0) : 1.0;
   std::string text(label);
   if (bar_width > 0) text += bar_text(fraction, bar_width);
   text += fmt::format("  {:3.0f}%  {} of {}", 100 * fraction, amount_text(static_cast<double>(done), unit),
                       amount_text(static_cast<double>(total), unit));
-  if (elapsed_seconds <= 0 || done <= 0) return text;
-  const double rate = static_cast<double>(done) / elapsed_seconds;
-  text += fmt::format("  {}/s", amount_text(rate, unit));
-  if (done >= total) return text + fmt::format("  in {}", duration_text(elapsed_seconds));
-  return text + fmt::format("  {} left", duration_text(static_cast<double>(total - done) / rate));
+  if (elapsed_seconds > 0 && done > 0) {
+    const double rate = static_cast<double>(done) / elapsed_seconds;
+    text += fmt::format("  {}/s", amount_text(rate, unit));
+    text += done >= total ? fmt::format("  in {}", duration_text(elapsed_seconds))
+                          : fmt::format("  {} left", duration_text(static_cast<double>(total - done) / rate));
+  }
+  if (!note.empty()) text += fmt::format("  {}", note);
+  return text;
 }
 
 Progress::Progress(std::string label, std::int64_t total, std::string unit, std::FILE* out)
@@ -79,13 +82,18 @@ void Progress::add(std::int64_t amount) {
   next_print_seconds_ = elapsed + (is_terminal_ ? kTerminalInterval_seconds : kLogInterval_seconds);
 }
 
+void Progress::set_note(std::string note) {
+  const std::lock_guard lock(mutex_);
+  note_ = std::move(note);
+}
+
 double Progress::elapsed_seconds() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
 void Progress::print(double elapsed_seconds) {
   const std::string text = progress_text(label_, done_.load(std::memory_order_relaxed), total_, unit_, elapsed_seconds,
-                                         is_terminal_ ? kBarWidth : 0);
+                                         is_terminal_ ? kBarWidth : 0, note_);
   // Carriage return and "erase to the end of the line": the next bar may be shorter.
   std::fputs((is_terminal_ ? "\r" + text + "\x1b[K" : text + "\n").c_str(), out_);
   std::fflush(out_);

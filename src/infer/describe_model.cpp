@@ -15,6 +15,10 @@ std::string describe_model(const MiniMaxM2Config& config) {
       count_text(config.num_parameters()), count_text(config.num_active_parameters()));
 }
 
+std::string counted(std::int64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
 std::string count_text(std::int64_t count) {
   if (count >= 1'000'000'000) return fmt::format("{:.1f} billion", double(count) * 1e-9);
   if (count >= 1'000'000) return fmt::format("{:.1f} million", double(count) * 1e-6);

@@ -3,15 +3,18 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <optional>
 #include <vector>
 
 #include "core/error.hpp"
 #include "core/progress.hpp"
+#include "infer/describe_model.hpp"
 #include "infer/generator.hpp"
 #include "infer/job_model.hpp"
 #include "infer/jobs.hpp"
 #include "infer/memory_plan.hpp"
 #include "infer/output_lines.hpp"
+#include "infer/stopwatch.hpp"
 
 namespace m2 {
 namespace {
@@ -48,16 +51,46 @@ nlohmann::ordered_json result_line(const Prompt& prompt, const GenerationResult&
 
 std::string work_text(const std::vector<Prompt>& prompts, const GenerationOptions& options) {
   const SamplingOptions& sampling = options.sampling;
-  return fmt::format("generate: {} prompts, up to {} new tokens each, {}", prompts.size(), options.max_new_tokens,
-                     sampling.temperature == 0.0
-                         ? "the likeliest token each time"
-                         : fmt::format("temperature {}, top_k {}, top_p {}, seed {}", sampling.temperature,
-                                       sampling.top_k, sampling.top_p, sampling.seed));
+  return fmt::format(
+      "generate: {}, up to {} new tokens each, {}", counted(std::ssize(prompts), "prompt"), options.max_new_tokens,
+      sampling.temperature == 0.0 ? "the likeliest token each time"
+                                  : fmt::format("temperature {}, top_k {}, top_p {}, seed {}", sampling.temperature,
+                                                sampling.top_k, sampling.top_p, sampling.seed));
 }
 
-void print_summary(std::int64_t num_tokens, std::int64_t num_prompts, double seconds) {
-  fmt::print(stderr, "m2: generated {} tokens for {} prompts in {:.1f} s, {:.1f} tokens/s\n", num_tokens, num_prompts,
-             seconds, double(num_tokens) / seconds);
+// Reads the weights and continues the prompts that have no line yet.
+void generate(const Deck& deck, JobModel& job, const std::vector<Prompt>& prompts, const GenerationOptions& options,
+              const MemoryPlan& plan, bool stream) {
+  MiniMaxM2ForCausalLM& model = job.model();
+  OutputLines lines(deck.output, prompts, "prompt_token_ids");
+  job.load();
+  model.reserve(deck.batch.max_tokens, deck.batch.max_sequences);
+  KVCache cache = make_cache(plan, model);
+  Generator generator(model, job.tokenizer(), options, deck.batch, cache);
+
+  const std::int64_t first = lines.num_lines(), num_new = std::ssize(prompts) - first;
+  const Stopwatch stopwatch;
+  const auto rate = [&] { return double(generator.num_generated()) / stopwatch.seconds(); };
+  std::optional<Progress> progress;
+  if (!stream) progress.emplace("generate", num_new, "prompts");  // a bar would be drawn over the text
+  const auto on_result = [&](std::int64_t index, const GenerationResult& result) {
+    if (!stream || deck.output.file) lines.write(result_line(prompts[index], result, options.logprobs));
+    if (progress) progress->add(1);
+  };
+  const auto on_step = [&] {
+    if (!progress) return;
+    progress->set_note(fmt::format("{:.1f} tokens/s", rate()));
+    progress->add(0);
+  };
+  Generator::OnText on_text;
+  if (stream) on_text = [](std::int64_t, std::string_view text) { print_now(text); };
+  if (stream) print_now(prompts[0].text);
+  generator.run(prompts, first, on_result, on_text, on_step);
+  if (stream) print_now("\n");
+  lines.finish();
+  progress.reset();  // ends the bar's line
+  fmt::print(stderr, "m2: generated {} for {} in {:.1f} s, {:.1f} tokens/s\n",
+             counted(generator.num_generated(), "token"), counted(num_new, "prompt"), stopwatch.seconds(), rate());
 }
 
 }  // namespace
@@ -75,25 +108,7 @@ void run_generate(const Deck& deck, bool check_only) {
       plan_memory(model, lengths, model.workspace_bytes(deck.batch.max_tokens, deck.batch.max_sequences), deck);
   if (check_only) print_now(plan_text(plan, deck, job.source(), model, work_text(prompts, options)));
   require_memory(plan);
-  if (check_only) return;
-
-  OutputLines lines(deck.output, prompts, "prompt_token_ids");
-  job.load();
-  model.reserve(deck.batch.max_tokens, deck.batch.max_sequences);
-  KVCache cache = make_cache(plan, model);
-  Generator generator(model, job.tokenizer(), options, deck.batch, cache);
-  const std::int64_t first = lines.num_lines(), num_new = std::ssize(prompts) - first;
-  Progress progress("generate", num_new, "prompts");
-  const auto on_result = [&](std::int64_t index, const GenerationResult& result) {
-    if (!stream || deck.output.file) lines.write(result_line(prompts[index], result, options.logprobs));
-    progress.add(1);
-  };
-  const auto on_text = [](std::int64_t, std::string_view text) { print_now(text); };
-  if (stream) print_now(prompts[0].text);
-  generator.run(prompts, first, on_result, stream ? Generator::OnText(on_text) : Generator::OnText());
-  if (stream) print_now("\n");
-  lines.finish();
-  print_summary(generator.num_generated(), num_new, progress.elapsed_seconds());
+  if (!check_only) generate(deck, job, prompts, options, plan, stream);
 }
 
 }  // namespace m2

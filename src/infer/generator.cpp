@@ -25,13 +25,14 @@ std::int64_t Generator::max_length(const Prompt& prompt, const GenerationOptions
 }
 
 void Generator::run(std::span<const Prompt> prompts, std::int64_t first, const OnResult& on_result,
-                    const OnText& on_text) {
+                    const OnText& on_text, const OnStep& on_step) {
   submit(prompts, first);
   std::int64_t next = first;
   while (!scheduler_.done()) {
     throw_if_stop_requested();
     step(on_text);
     hand_out(next, on_result);
+    if (on_step) on_step();
   }
 }
 

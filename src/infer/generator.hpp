@@ -35,6 +35,9 @@ class Generator {
   /// Text that is certain, as soon as it is.
   using OnText = std::function<void(std::int64_t index, std::string_view text)>;
 
+  /// After each pass of the model.
+  using OnStep = std::function<void()>;
+
   /// `model`, `tokenizer` (nullptr: no texts) and `cache` must outlive the generator; `cache` is empty.
   Generator(MiniMaxM2ForCausalLM& model, const Tokenizer* tokenizer, GenerationOptions options,
             const BatchSection& batch, KVCache& cache);
@@ -44,7 +47,8 @@ class Generator {
 
   /// Continues prompts[first], prompts[first + 1], ...; the index of a prompt is its place in `prompts`. Throws
   /// Interrupted when the process is asked to stop: results handed out stay as they are.
-  void run(std::span<const Prompt> prompts, std::int64_t first, const OnResult& on_result, const OnText& on_text = {});
+  void run(std::span<const Prompt> prompts, std::int64_t first, const OnResult& on_result, const OnText& on_text = {},
+           const OnStep& on_step = {});
 
   /// Tokens generated so far.
   std::int64_t num_generated() const { return num_generated_; }

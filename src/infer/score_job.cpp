@@ -4,14 +4,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <optional>
 #include <vector>
 
 #include "core/progress.hpp"
+#include "infer/describe_model.hpp"
 #include "infer/job_model.hpp"
 #include "infer/jobs.hpp"
 #include "infer/memory_plan.hpp"
 #include "infer/output_lines.hpp"
 #include "infer/scorer.hpp"
+#include "infer/stopwatch.hpp"
 
 namespace m2 {
 namespace {
@@ -64,6 +67,31 @@ void print_summary(const Score& total, std::int64_t num_new, double seconds) {
              total.nll / double(total.num_tokens));
 }
 
+// Reads the weights and scores the texts that have no line yet.
+void score(const Deck& deck, JobModel& job, const std::vector<Prompt>& texts, const MemoryPlan& plan) {
+  Score total;
+  std::int64_t num_kept = 0, num_new = 0;
+  OutputLines lines(deck.output, texts, "token_ids", [&](const nlohmann::json& line) {
+    total.add({.nll = line.value("nll", 0.0), .num_tokens = Scorer::num_scored(texts[num_kept++])});
+  });
+  job.load();
+  KVCache cache = make_cache(plan, job.model());
+  Scorer scorer(job.model(), deck.batch, cache);
+
+  const Stopwatch stopwatch;
+  std::optional<Progress> progress;
+  progress.emplace("score", count_tokens(std::span(texts).subspan(num_kept)), "tokens");
+  const auto on_result = [&](std::int64_t index, std::span<const float> logprobs) {
+    lines.write(result_line(texts[index], logprobs));
+    total.add(score_of(logprobs));
+    num_new += std::ssize(logprobs);
+  };
+  scorer.run(texts, num_kept, on_result, [&](std::int64_t num_tokens) { progress->add(num_tokens); });
+  lines.finish();
+  progress.reset();  // ends the bar's line
+  print_summary(total, num_new, stopwatch.seconds());
+}
+
 }  // namespace
 
 void run_score(const Deck& deck, bool check_only) {
@@ -74,30 +102,12 @@ void run_score(const Deck& deck, bool check_only) {
   for (const Prompt& text : texts) lengths.push_back(Scorer::num_scored(text));
   const MemoryPlan plan = plan_memory(model, lengths, TokenScorer::workspace_bytes(model, deck.batch.max_tokens), deck);
   if (check_only) {
-    print_now(plan_text(plan, deck, job.source(), model,
-                        fmt::format("score: {} texts, {} tokens", texts.size(), count_tokens(texts))));
+    print_now(plan_text(
+        plan, deck, job.source(), model,
+        fmt::format("score: {}, {}", counted(std::ssize(texts), "text"), counted(count_tokens(texts), "token"))));
   }
   require_memory(plan);
-  if (check_only) return;
-
-  Score total;
-  std::int64_t num_kept = 0;
-  OutputLines lines(deck.output, texts, "token_ids", [&](const nlohmann::json& line) {
-    total.add({.nll = line.value("nll", 0.0), .num_tokens = Scorer::num_scored(texts[num_kept++])});
-  });
-  job.load();
-  KVCache cache = make_cache(plan, model);
-  Scorer scorer(model, deck.batch, cache);
-  Progress progress("score", count_tokens(std::span(texts).subspan(num_kept)), "tokens");
-  std::int64_t num_new = 0;
-  const auto on_result = [&](std::int64_t index, std::span<const float> logprobs) {
-    lines.write(result_line(texts[index], logprobs));
-    total.add(score_of(logprobs));
-    num_new += std::ssize(logprobs);
-  };
-  scorer.run(texts, num_kept, on_result, [&](std::int64_t num_tokens) { progress.add(num_tokens); });
-  lines.finish();
-  print_summary(total, num_new, progress.elapsed_seconds());
+  if (!check_only) score(deck, job, texts, plan);
 }
 
 }  // namespace m2

@@ -22,6 +22,12 @@ TEST(Progress, DrawsABar) {
 
 TEST(Progress, NothingToDoIsDone) { EXPECT_EQ(progress_text("load", 0, 0, "B", 0, 0), "load  100%  0 B of 0 B"); }
 
+TEST(Progress, ANoteStandsAtTheEnd) {
+  EXPECT_EQ(progress_text("generate", 0, 4, "prompts", 3, 0, "7.5 tokens/s"),
+            "generate    0%  0 prompts of 4 prompts  7.5 tokens/s");
+  EXPECT_TRUE(progress_text("generate", 2, 4, "prompts", 8, 0, "7.5 tokens/s").ends_with("0:08 left  7.5 tokens/s"));
+}
+
 TEST(Progress, IsSilentForAShortJobThatNobodyWatches) {
   std::FILE* file = std::tmpfile();
   {
