@@ -82,16 +82,13 @@ void soften(float* score, int visible, float scale, float* largest, float* total
     score[p] = p < visible ? score[p] * scale : -Kokkos::Experimental::infinity_v<float>;
     block_largest = score[p] > block_largest ? score[p] : block_largest;
   }
-  float lane[kLanes] = {};
-  for (int p = 0; p < kKvBlock; p += kLanes) {
-    for (int l = 0; l < kLanes; ++l) score[p + l] = exponential(score[p + l] - block_largest);
-    for (int l = 0; l < kLanes; ++l) lane[l] += score[p + l];
-  }
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int l = 0; l < half; ++l) lane[l] += lane[l + half];
+  float sum[kKvBlock];
+  for (int p = 0; p < kKvBlock; ++p) sum[p] = score[p] = exponential(score[p] - block_largest);
+  for (int half = kKvBlock / 2; half > 0; half /= 2) {
+    for (int p = 0; p < half; ++p) sum[p] += sum[p + half];
   }
   const float shrink = exponential(*largest - block_largest);
-  *total = *total * shrink + lane[0];
+  *total = *total * shrink + sum[0];
   *largest = block_largest;
   for (int c = 0; c < width; c += kPanelColumns) {
     for (int j = 0; j < kPanelColumns; ++j) weighted_sum[c + j] *= shrink;

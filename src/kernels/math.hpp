@@ -16,8 +16,8 @@ KOKKOS_FORCEINLINE_FUNCTION float exponential(float x) {
   constexpr float kLn2High = 0x1.63p-1f;  // nine bits, so that n * kLn2High is exact
   constexpr float kLn2Low = -0x1.bd0106p-13f;
   constexpr float kRound = 0x1.8p+23f;  // adding it leaves the nearest integer in the lowest bits
-  x = x > 89.0f ? 89.0f : x;
-  x = x < -105.0f ? -105.0f : x;
+  // Beyond 105 the result is 0 or infinity. (Two comparisons with constants would become branches, and no vector code.)
+  x = Kokkos::abs(x) > 105.0f ? Kokkos::copysign(105.0f, x) : x;
   const float shifted = fused_multiply_add(x, kLog2E, kRound);
   const float n = shifted - kRound;
   const float r = fused_multiply_add(n, -kLn2Low, fused_multiply_add(n, -kLn2High, x));
@@ -29,7 +29,7 @@ KOKKOS_FORCEINLINE_FUNCTION float exponential(float x) {
   p = fused_multiply_add(p, r, 0.5f);
   p = fused_multiply_add(p, r, 1.0f);
   p = fused_multiply_add(p, r, 1.0f);
-  // 2^n in two factors: n reaches from -151 to 128, beyond the exponents of one float.
+  // 2^n in two factors: n reaches from -151 to 151, beyond the exponents of one float.
   const std::int32_t exponent =
       std::int32_t(Kokkos::bit_cast<std::uint32_t>(shifted) - Kokkos::bit_cast<std::uint32_t>(kRound));
   const std::int32_t half = exponent >> 1;

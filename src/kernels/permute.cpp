@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "kernels/rows.hpp"
+#include "kernels/simd.hpp"
 
 namespace m2 {
 namespace {

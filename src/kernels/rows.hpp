@@ -7,9 +7,8 @@
 
 #include "core/error.hpp"
 #include "core/views.hpp"
-#include "kernels/simd.hpp"
 
-// One team per row. On a host a team is one thread that works on tiles of kLanes elements, on a device several warps.
+// One team per row. On a host a team is one thread that works on tiles of kRowTile elements, on a device several warps.
 // Either way the order of a row's float operations depends on its length only: not on other rows, threads or ranks.
 
 namespace m2 {
@@ -18,6 +17,10 @@ using RowPolicy = Kokkos::TeamPolicy<ExecSpace>;
 using RowMember = RowPolicy::member_type;
 
 inline constexpr bool kRunsOnHost = std::is_same_v<ExecSpace, HostExecSpace>;
+
+/// Elements of a tile on a host: four AVX-512 registers of float. Loops over fewer are unrolled by GCC before they become
+/// vector code.
+inline constexpr int kRowTile = 64;
 
 inline RowPolicy row_policy(const ExecSpace& exec, int num_rows) {
   return kRunsOnHost ? RowPolicy(exec, num_rows, 1, 1) : RowPolicy(exec, num_rows, 8, 32);
@@ -45,14 +48,14 @@ KOKKOS_FORCEINLINE_FUNCTION auto* row(const View& matrix, int i) {
 }
 
 /// Calls body(first, width) for tiles that cover 0 .. count - 1, shared by the team. `width` is a
-/// std::integral_constant, kLanes or 1, so that the body's loops over a tile have a constant trip count.
+/// std::integral_constant, kRowTile or 1, so that the body's loops over a tile have a constant trip count.
 template <class Body>
 KOKKOS_FORCEINLINE_FUNCTION void row_tiles([[maybe_unused]] const RowMember& team, int count, const Body& body) {
   constexpr std::integral_constant<int, 1> one;
   if constexpr (kRunsOnHost) {
-    constexpr std::integral_constant<int, kLanes> all_lanes;
+    constexpr std::integral_constant<int, kRowTile> whole_tile;
     int i = 0;
-    for (; i + kLanes <= count; i += kLanes) body(i, all_lanes);
+    for (; i + kRowTile <= count; i += kRowTile) body(i, whole_tile);
     for (; i < count; ++i) body(i, one);
   } else {
     Kokkos::parallel_for(Kokkos::TeamVectorRange(team, count), [&](int i) { body(i, one); });
@@ -69,18 +72,18 @@ KOKKOS_FORCEINLINE_FUNCTION void row_store(const RowMember& team, int count, T* 
   });
 }
 
-/// The sum of value(i), known to the whole team. On a host element i goes to lane i % kLanes, and at the end the upper
+/// The sum of value(i), known to the whole team. On a host element i goes to lane i % kRowTile, and at the end the upper
 /// half of the lanes is added to the lower until one is left.
 template <class Value>
 KOKKOS_FORCEINLINE_FUNCTION float row_sum([[maybe_unused]] const RowMember& team, int count, const Value& value) {
   if constexpr (kRunsOnHost) {
-    float lane[kLanes] = {};
+    float lane[kRowTile] = {};
     int i = 0;
-    for (; i + kLanes <= count; i += kLanes) {
-      for (int l = 0; l < kLanes; ++l) lane[l] += value(i + l);
+    for (; i + kRowTile <= count; i += kRowTile) {
+      for (int l = 0; l < kRowTile; ++l) lane[l] += value(i + l);
     }
     for (int l = 0; i + l < count; ++l) lane[l] += value(i + l);
-    for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int width = kRowTile / 2; width > 0; width /= 2) {
       for (int l = 0; l < width; ++l) lane[l] += lane[l + width];
     }
     return lane[0];
@@ -103,21 +106,21 @@ template <class Value>
 KOKKOS_FORCEINLINE_FUNCTION Largest row_largest([[maybe_unused]] const RowMember& team, int count, const Value& value) {
   constexpr float kNone = -Kokkos::Experimental::infinity_v<float>;
   if constexpr (kRunsOnHost) {
-    float best[kLanes];
-    int index[kLanes];
-    for (int l = 0; l < kLanes; ++l) best[l] = kNone, index[l] = 0;
+    float best[kRowTile];
+    int index[kRowTile];
+    for (int l = 0; l < kRowTile; ++l) best[l] = kNone, index[l] = 0;
     const auto offer = [&](int i, int l) {
       const float candidate = value(i);
       index[l] = candidate > best[l] ? i : index[l];
       best[l] = candidate > best[l] ? candidate : best[l];
     };
     int i = 0;
-    for (; i + kLanes <= count; i += kLanes) {
-      for (int l = 0; l < kLanes; ++l) offer(i + l, l);
+    for (; i + kRowTile <= count; i += kRowTile) {
+      for (int l = 0; l < kRowTile; ++l) offer(i + l, l);
     }
     for (int l = 0; i + l < count; ++l) offer(i + l, l);
     Largest result{best[0], index[0]};
-    for (int l = 1; l < kLanes; ++l) {
+    for (int l = 1; l < kRowTile; ++l) {
       const bool better = best[l] > result.value || (best[l] == result.value && index[l] < result.index);
       if (better) result = {best[l], index[l]};
     }

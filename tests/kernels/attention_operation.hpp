@@ -58,13 +58,13 @@ struct CachedBatch {
   BatchLayout layout;
 };
 
-/// Width: head size; seven query heads on each of two key/value heads.
+/// Width: head size; three query heads on each of two key/value heads.
 template <class T>
 struct AttentionOp {
   static constexpr const char* kName = "attention";
   static constexpr int kWidths[] = {1, 17, 64, 96};
   static constexpr Size kRealSize{512, 128};
-  static constexpr int kKvHeads = 2, kGroup = 7, kHistory = 70;
+  static constexpr int kKvHeads = 2, kGroup = 3, kHistory = 70;
 
   explicit AttentionOp(Size wanted)
       : size(wanted),

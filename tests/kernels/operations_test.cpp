@@ -26,7 +26,7 @@ TYPED_TEST_SUITE(Operation, Operations);
 TYPED_TEST(Operation, AgreesWithItsOracle) {
   for (const int num_tokens : {0, 1, 3, 17, 64, 257}) {
     for (const int width : TypeParam::kWidths) {
-      if (num_tokens > 17 && width > 64) continue;  // long and wide adds time, no case
+      if (num_tokens > 64 && width > 17) continue;  // long and wide adds time, no case
       const TypeParam op({num_tokens, width});
       op.run(exec());
       EXPECT_TRUE(all_close(op.actual(), op.expected(), op.tolerance()))

@@ -48,9 +48,9 @@ struct RouteOp {
     experts.insert(experts.end(), weights.begin(), weights.end());
     return experts;
   }
-  // Up to eight additions and width / 16 + 4 of the softmax, exp with 2 units, and six more operations. Weights are at
+  // Up to eight additions and width / 64 + 6 of the softmax, exp with 2 units, and six more operations. Weights are at
   // most route_scale; a wrong expert is off by at least 1.
-  double tolerance() const { return kOptions.route_scale * (size.width / 16 + 20) * kUnit<float>; }
+  double tolerance() const { return kOptions.route_scale * (size.width / 64 + 22) * kUnit<float>; }
   std::vector<float> alone(int t) const {
     const View2D<int> expert("test::expert", 1, top_k);
     const View2D<float> weight("test::weight", 1, top_k);
