@@ -58,7 +58,7 @@ TEST_P(GeneratorOf, TheBatchChangesNoTokenAndNoBit) {
   MiniMaxM2ForCausalLM model = test::tiny_model(GetParam());
   const std::vector<Prompt> prompts = test::prompts_of(kLengths);
   const auto one_by_one = generate(model, prompts, sampled(), {.batch = {.max_tokens = 512, .max_sequences = 1}});
-  for (const BatchSection& batch : {BatchSection{1, 1}, BatchSection{7, 3}, BatchSection{512, 6}, BatchSection{3, 5}}) {
+  for (const BatchSection& batch : {BatchSection{1, 1}, BatchSection{7, 3}, BatchSection{512, 6}}) {
     SCOPED_TRACE(testing::Message() << batch.max_tokens << " tokens, " << batch.max_sequences << " sequences");
     expect_same(generate(model, prompts, sampled(), {.batch = batch}), one_by_one);
   }
@@ -141,7 +141,8 @@ TEST(Generator, RowsWithoutATokenAreNeverGenerated) {
   options.sampling.top_k = 0;
   options.sampling.top_p = 1.0;
   for (int id = 0; id < 382; ++id) options.never_V.push_back(id);
-  for (const int token : generate(model, test::prompts_of({6}), options)[0].token_ids) EXPECT_GE(token, 382);
+  const auto results = generate(model, test::prompts_of({6}), options);
+  for (const int token : results[0].token_ids) EXPECT_GE(token, 382);
 }
 
 TEST(Generator, SaysWhenTheCacheCannotHoldASequence) {
