@@ -25,6 +25,8 @@ Hdf5Sink::Hdf5Sink(const std::string& path, const Texts& texts, const std::vecto
 }
 
 void Hdf5Sink::write(std::size_t index, std::uint64_t byte_offset, std::span<const std::byte> bytes) {
+  // The system lets one thread at a time write to a file; others burn their time waiting inside it.
+  const std::lock_guard lock(one_write_at_a_time_);
   writer_.write(num_texts_ + index, byte_offset, bytes);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ class Hdf5Sink final : public TensorSink {
   std::size_t num_texts_;
   std::vector<std::vector<std::uint64_t>> hashes_;
   Hdf5Writer writer_;
+  std::mutex one_write_at_a_time_;
 };
 
 }  // namespace m2
