@@ -7,13 +7,24 @@ source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 preset=openmp-release
 failed=()
 
+finish() {
+  if [ ${#failed[@]} != 0 ]; then
+    printf '\ncheck: FAILED after %d s: %s\n' $SECONDS "${failed[*]}"
+    exit 1
+  fi
+  printf '\ncheck: everything passed in %d s\n' $SECONDS
+  exit 0
+}
+
+need() { step "$@" || { failed+=("$1"); finish; }; } # what follows makes no sense without it
+try() { step "$@" || failed+=("$1"); }
+
 format_check() {
-  local file status=0
-  while IFS= read -r file; do
-    clang-format-19 "$file" | cmp -s - "$file" || { echo "not formatted: $file"; status=1; }
-  done < <(find src apps tests docs -name '*.?pp' | sort)
-  [ $status = 0 ] || echo "clang-format-19 -i FILE... puts it right"
-  return $status
+  local output
+  output=$(find src apps tests docs -name '*.?pp' -print0 | xargs -0 clang-format-19 --dry-run -Werror 2>&1) && return
+  grep -o '^[^: ]*\.[ch]pp' <<<"$output" | sort -u || echo "$output"
+  echo "'clang-format-19 -i FILE' puts it right"
+  return 1
 }
 
 cuda_check() { configure cuda-check && build cuda-check; }
@@ -25,20 +36,15 @@ tests() {
   ctest --test-dir build/$preset --output-on-failure --no-tests=error --parallel $((($(jobs) + 1) / 2)) "${shown[@]}"
 }
 
-step "Dependencies" install_dependencies
-step "Format" format_check || failed+=(format)
-step "Configuration ($preset)" configure $preset
-step "Build ($preset)" build $preset
+need "dependencies" install_dependencies
+try "format" format_check
+need "configuration ($preset)" configure $preset
+need "build ($preset)" build $preset
 PATH=$PATH:/usr/local/cuda/bin
 if command -v nvcc >/dev/null; then
-  step "Every source compiles for sm_90 (cuda-check)" cuda_check || failed+=(cuda-check)
+  try "cuda-check: every source compiles for sm_90" cuda_check
 else
   printf '\n==> cuda-check: skipped, nvcc is not installed here\n'
 fi
-step "Tests" tests || failed+=(tests)
-
-if [ ${#failed[@]} != 0 ]; then
-  printf '\ncheck: FAILED after %d s: %s\n' $SECONDS "${failed[*]}"
-  exit 1
-fi
-printf '\ncheck: everything passed in %d s\n' $SECONDS
+try "tests" tests
+finish

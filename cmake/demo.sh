@@ -20,8 +20,8 @@ convert() {
   $bin/m2-convert import $source_dir $checkpoint
 }
 
-step "Dependencies" install_dependencies
-step "Configuration ($preset)" configure $preset
-step "Build of m2 and m2-convert ($preset)" build $preset m2 m2-convert
-step "Conversion of $source_dir" convert
-step "Generation (inputs/demo/generate.yaml)" $bin/m2 inputs/demo/generate.yaml model.checkpoint=$checkpoint
+step "dependencies" install_dependencies
+step "configuration ($preset)" configure $preset
+step "build of m2 and m2-convert ($preset)" build $preset m2 m2-convert
+step "conversion of $source_dir" convert
+step "generation (inputs/demo/generate.yaml)" $bin/m2 inputs/demo/generate.yaml model.checkpoint=$checkpoint
