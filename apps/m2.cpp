@@ -17,6 +17,7 @@
 #include "core/error.hpp"
 #include "core/stop_signal.hpp"
 #include "infer/jobs.hpp"
+#include "infer/output_lines.hpp"
 
 namespace {
 
@@ -115,13 +116,14 @@ int main(int argc, char** argv) {
   if (const auto code = parse(argc, argv, arguments)) return *code;
   try {
     if (!arguments.print_deck.empty()) {
-      fmt::print("{}", m2::print_deck(arguments.print_deck == "score" ? m2::Job::score : m2::Job::generate));
+      m2::print_now(m2::print_deck(arguments.print_deck == "score" ? m2::Job::score : m2::Job::generate));
       return kDone;
     }
     run(arguments);
     return kDone;
   } catch (const m2::Interrupted& error) {
-    fmt::print(stderr, "m2: {}; the lines written are whole, output.resume=true goes on behind them\n", error.what());
+    fmt::print(stderr, "m2: {}; lines in output.file are whole, and output.resume=true goes on behind them\n",
+               error.what());
     return kSignalBase + error.signal();
   } catch (const m2::UsageError& error) {
     if (is_first_rank()) fmt::print(stderr, "m2: error: {}\n", error.what());

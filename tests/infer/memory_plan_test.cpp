@@ -5,6 +5,7 @@
 
 #include "core/error.hpp"
 #include "fixture.hpp"
+#include "model/token_scorer.hpp"
 
 namespace m2 {
 namespace {
@@ -36,6 +37,23 @@ TEST(MemoryPlan, CountsTheWeightsAsTheyAreStored) {
   const std::int64_t in_float32 = config.num_hidden_layers * layer_float32 + config.hidden_size;
   EXPECT_EQ(plan.weight_bytes.at(DType::float32), 4 * in_float32);
   EXPECT_EQ(plan.weight_bytes.at(DType::bfloat16), 2 * (config.num_parameters() - in_float32));
+}
+
+TEST(MemoryPlan, BuffersAreThoseOfTheLoadedModel) {
+  for (const LinearBackend provider :
+       {LinearBackend::automatic, LinearBackend::kokkos_kernels, LinearBackend::onednn}) {
+    for (const DType dtype : {DType::float32, DType::bfloat16}) {
+      ModelOptions options;
+      options.backend.linear = options.backend.experts = provider;
+      options.dtype = dtype;
+      options.exec = test::exec();
+      MiniMaxM2ForCausalLM planned(test::tiny_config(), options);
+      for (Parameter& parameter : planned.parameters()) parameter.set_dtype(dtype);
+      const auto loaded = MiniMaxM2ForCausalLM::from_config(test::tiny_config(), options);
+      EXPECT_EQ(planned.workspace_bytes(64, 4), loaded.workspace_bytes(64, 4)) << name(provider) << " " << name(dtype);
+      EXPECT_EQ(TokenScorer::workspace_bytes(planned, 64), TokenScorer::workspace_bytes(loaded, 64));
+    }
+  }
 }
 
 TEST(MemoryPlan, TheCacheHoldsTheLongestThatRunAtOnce) {
