@@ -70,14 +70,18 @@ void Generator::step(const OnText& on_text) {
 }
 
 std::vector<int> Generator::sample(View2D<const float> logits_BV, const std::vector<Sequence>& sequences) {
-  const auto host_BV = Kokkos::create_mirror_view_and_copy(
-      Kokkos::view_alloc(model_.exec(), HostSpace{}, "m2::generator::logits_BV"), logits_BV);
+  const std::size_t vocabulary = logits_BV.extent(1);
+  host_logits_.resize(logits_BV.size());
+  Kokkos::deep_copy(
+      model_.exec(),
+      Kokkos::View<float**, Kokkos::LayoutRight, HostSpace>(host_logits_.data(), sequences.size(), vocabulary),
+      logits_BV);
   model_.exec().fence("m2::generator: logits for the host");
   std::vector<int> tokens;
   for (std::size_t b = 0; b < sequences.size(); ++b) {
     const ScheduledSequence& sequence = *sequences[b];
     const State& state = states_.at(sequence.index);
-    tokens.push_back(sampler_.sample({&host_BV(b, 0), host_BV.extent(1)}, sequence.tokens,
+    tokens.push_back(sampler_.sample(std::span(host_logits_).subspan(b * vocabulary, vocabulary), sequence.tokens,
                                      std::uint64_t(sequence.index), state.result.token_ids.size()));
   }
   return tokens;

@@ -79,6 +79,7 @@ class Generator {
   BatchScheduler scheduler_;
   std::map<std::int64_t, State> states_;  // by index, from the first not yet handed out
   std::int64_t num_generated_ = 0;
+  std::vector<float> host_logits_;  // (B, V); kept between steps, to allocate once
   View1D<int> token_B_;
   View1D<float> logprob_B_;
 };
