@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <utility>
 
 #include "kernels/attention.hpp"
 #include "kernels/attention_variants.hpp"
@@ -56,40 +57,48 @@ struct TileMemory {
   float largest[kTileRows], total[kTileRows];
 };
 
-// sum[r][j] += sum over i of a[r][i] * b[i][j], i ascending in one chain of fused operations, for 64 columns j.
-template <int kRows>
-void add_products(const float* a, int a_stride, int count, const float* b, int b_stride, float* sum, int sum_stride) {
-  float partial[kRows][kPanelColumns];
-  for (int r = 0; r < kRows; ++r) {
-    for (int j = 0; j < kPanelColumns; ++j) partial[r][j] = sum[r * sum_stride + j];
+// sum[r][j] = (kFromZero ? 0 : sum[r][j]) + sum over i of a[r][i] * b[i][j], i ascending in one chain of fused
+// operations, for 64 columns j. The rows are a pack because GCC unrolls it for certain, and only then holds `partial`
+// in registers.
+template <bool kFromZero, int... kRow>
+void add_products(std::integer_sequence<int, kRow...>, const float* a, int a_stride, int count, const float* b,
+                  int b_stride, float* sum, int sum_stride) {
+  float partial[sizeof...(kRow)][kPanelColumns];
+  const auto start_row = [&](float* to, const float* from) {
+    for (int j = 0; j < kPanelColumns; ++j) to[j] = kFromZero ? 0.0f : from[j];
+  };
+  const auto add_row = [](float factor, const float* from, float* to) {
+    for (int j = 0; j < kPanelColumns; ++j) to[j] = fused_multiply_add(factor, from[j], to[j]);
+  };
+  const auto store_row = [](const float* from, float* to) {
+    for (int j = 0; j < kPanelColumns; ++j) to[j] = from[j];
+  };
+  (start_row(partial[kRow], sum + kRow * sum_stride), ...);
+  for (int i = 0; i < count; ++i) (add_row(a[kRow * a_stride + i], b + i * b_stride, partial[kRow]), ...);
+  (store_row(partial[kRow], sum + kRow * sum_stride), ...);
+}
+
+// Folds 64 numbers into the first, halves onto halves: one order, and vector code.
+template <class Fold>
+float fold_block(float (&value)[kKvBlock], const Fold& fold) {
+  for (int half = kKvBlock / 2; half > 0; half /= 2) {
+    for (int p = 0; p < half; ++p) value[p] = fold(value[p], value[p + half]);
   }
-  for (int i = 0; i < count; ++i) {
-    for (int r = 0; r < kRows; ++r) {
-      const float factor = a[r * a_stride + i];
-      for (int j = 0; j < kPanelColumns; ++j)
-        partial[r][j] = fused_multiply_add(factor, b[i * b_stride + j], partial[r][j]);
-    }
-  }
-  for (int r = 0; r < kRows; ++r) {
-    for (int j = 0; j < kPanelColumns; ++j) sum[r * sum_stride + j] = partial[r][j];
-  }
+  return value[0];
 }
 
 // Scores of one block become weights exp(score - largest); positions from `visible` on get weight 0.
 void soften(float* score, int visible, float scale, float* largest, float* total, float* weighted_sum, int width) {
-  float block_largest = *largest;
+  const auto larger = [](float a, float b) { return a > b ? a : b; };
+  float folded[kKvBlock];
   for (int p = 0; p < kKvBlock; ++p) {
-    score[p] = p < visible ? score[p] * scale : -Kokkos::Experimental::infinity_v<float>;
-    block_largest = score[p] > block_largest ? score[p] : block_largest;
+    folded[p] = score[p] = p < visible ? score[p] * scale : -Kokkos::Experimental::infinity_v<float>;
   }
-  float sum[kKvBlock];
-  for (int p = 0; p < kKvBlock; ++p) sum[p] = score[p] = exponential(score[p] - block_largest);
-  for (int half = kKvBlock / 2; half > 0; half /= 2) {
-    for (int p = 0; p < half; ++p) sum[p] += sum[p + half];
-  }
-  const float shrink = exponential(*largest - block_largest);
-  *total = *total * shrink + sum[0];
-  *largest = block_largest;
+  const float new_largest = larger(fold_block(folded, larger), *largest);
+  for (int p = 0; p < kKvBlock; ++p) folded[p] = score[p] = exponential(score[p] - new_largest);
+  const float shrink = exponential(*largest - new_largest);
+  *total = *total * shrink + fold_block(folded, [](float a, float b) { return a + b; });
+  *largest = new_largest;
   for (int c = 0; c < width; c += kPanelColumns) {
     for (int j = 0; j < kPanelColumns; ++j) weighted_sum[c + j] *= shrink;
   }
@@ -98,14 +107,15 @@ void soften(float* score, int visible, float scale, float* largest, float* total
 // One block of the cache for `kRows` rows that see `visible` of its positions.
 template <int kRows>
 void attend_block(TileMemory& memory, int first_row, int visible, int head_size, int width, float scale) {
-  for (int r = 0; r < kRows; ++r) std::fill_n(memory.score[r], kKvBlock, 0.0f);
-  add_products<kRows>(memory.q[first_row], kMaxHeadSize, head_size, memory.key[0], kKvBlock, memory.score[0], kKvBlock);
+  const std::make_integer_sequence<int, kRows> rows;
+  add_products<true>(rows, memory.q[first_row], kMaxHeadSize, head_size, memory.key[0], kKvBlock, memory.score[0],
+                     kKvBlock);
   for (int r = 0; r < kRows; ++r) {
     const int row = first_row + r;
     soften(memory.score[r], visible, scale, &memory.largest[row], &memory.total[row], memory.weighted_sum[row], width);
   }
   for (int c = 0; c < width; c += kPanelColumns) {
-    add_products<kRows>(memory.score[0], kKvBlock, visible, memory.value[0] + c, kMaxHeadSize,
+    add_products<false>(rows, memory.score[0], kKvBlock, visible, memory.value[0] + c, kMaxHeadSize,
                         memory.weighted_sum[first_row] + c, kMaxHeadSize);
   }
 }
