@@ -129,6 +129,10 @@ void File::reserve(std::uint64_t size_bytes) const {
   }
 }
 
+void File::start_flush(std::uint64_t offset, std::uint64_t size_bytes) const {
+  ::sync_file_range(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(size_bytes), SYNC_FILE_RANGE_WRITE);
+}
+
 void File::sync() const {
   // EINVAL: a pipe or a device, which has nothing to flush
   if (::fsync(descriptor_) != 0 && errno != EINVAL) raise_system("flush to disk", path_, errno);

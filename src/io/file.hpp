@@ -46,6 +46,10 @@ class File {
   /// after it. File systems that cannot do this are left alone.
   void reserve(std::uint64_t size_bytes) const;
 
+  /// Lets the system begin to move these bytes to the disk, and does not wait: a later sync() has less to do. Systems
+  /// that cannot are left alone.
+  void start_flush(std::uint64_t offset, std::uint64_t size_bytes) const;
+
   /// Returns when everything is on the disk.
   void sync() const;
 
