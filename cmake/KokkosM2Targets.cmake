@@ -26,6 +26,14 @@ if(M2_CUDA_CHECK)
   include(KokkosM2CudaCheck)
 endif()
 
+# m2_precompile(<target> <header>...): GCC reads the large headers of the dependencies once for a target, which halves the
+# time of a build. A source that forgets an include is noticed all the same: cuda-check compiles without them.
+function(m2_precompile target)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND NOT M2_CUDA_CHECK AND NOT Kokkos_ENABLE_CUDA)
+    target_precompile_headers(${target} PRIVATE ${ARGN})
+  endif()
+endfunction()
+
 # m2_library(<folder> [SOURCES ...] [PUBLIC libraries...] [PRIVATE libraries...]): the library of src/<folder>.
 function(m2_library folder)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;PUBLIC;PRIVATE")
@@ -66,6 +74,10 @@ function(m2_test name)
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE m2_build_options m2_test_support ${arg_LIBRARIES})
+  list(LENGTH arg_SOURCES num_sources)
+  if(num_sources GREATER 2)
+    m2_precompile(${name} <gmock/gmock.h> <Kokkos_Core.hpp>)
+  endif()
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "OMP_PROC_BIND=false;OMP_NUM_THREADS=2")
 endfunction()
