@@ -18,8 +18,8 @@ using RowMember = RowPolicy::member_type;
 
 inline constexpr bool kRunsOnHost = std::is_same_v<ExecSpace, HostExecSpace>;
 
-/// Elements of a tile on a host: four AVX-512 registers of float. Loops over fewer are unrolled by GCC before they become
-/// vector code.
+/// Elements of a tile on a host: four AVX-512 registers of float. Loops over fewer are unrolled by GCC before they
+/// become vector code.
 inline constexpr int kRowTile = 64;
 
 inline RowPolicy row_policy(const ExecSpace& exec, int num_rows) {
@@ -72,8 +72,8 @@ KOKKOS_FORCEINLINE_FUNCTION void row_store(const RowMember& team, int count, T* 
   });
 }
 
-/// The sum of value(i), known to the whole team. On a host element i goes to lane i % kRowTile, and at the end the upper
-/// half of the lanes is added to the lower until one is left.
+/// The sum of value(i), known to the whole team. On a host element i goes to lane i % kRowTile, and at the end the
+/// upper half of the lanes is added to the lower until one is left.
 template <class Value>
 KOKKOS_FORCEINLINE_FUNCTION float row_sum([[maybe_unused]] const RowMember& team, int count, const Value& value) {
   if constexpr (kRunsOnHost) {

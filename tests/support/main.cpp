@@ -18,8 +18,8 @@ namespace tools = Kokkos::Tools::Experimental;
 std::set<std::string> g_breaches;
 std::uint32_t g_device_id = 0;
 
-// Kokkos' own helpers behind deep_copy and View allocation, Kokkos Kernels, and the test programs themselves, are not ours
-// to name.
+// Kokkos' own helpers behind deep_copy and View allocation, Kokkos Kernels, and the test programs themselves, are not
+// ours to name.
 bool is_foreign(std::string_view label) {
   return label.starts_with("Kokkos::") || label.starts_with("KokkosBlas::") || label.starts_with("test::");
 }
