@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Texts that are no deck: broken, hostile or clever YAML. Each gives one UsageError.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "config/deck.hpp"
@@ -106,8 +107,8 @@ TEST(DeckText, WhatIsNoTextIsRefused) {
 }
 
 TEST(DeckText, ALongOrForeignWordIsCutInTheMessage) {
-  EXPECT_EQ(message_of("job: " + std::string(100000, 'x') + "\n"),
-            "deck.yaml:1: job: expected one of generate, score, found '" + std::string(60, 'x') + "...'");
+  EXPECT_EQ(message_of(fmt::format("job: {:x<100000}\n", "")),
+            fmt::format("deck.yaml:1: job: expected one of generate, score, found '{:x<60}...'", ""));
   std::string umlauts = "x";
   for (int i = 0; i < 40; ++i) umlauts += "ü";
   EXPECT_EQ(message_of("job: " + umlauts),
