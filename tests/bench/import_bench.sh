@@ -5,7 +5,7 @@
 # nothing, and the comparison is from page cache to page cache.
 #
 # usage: import_bench.sh BUILD_DIR SCRATCH_DIR [LAYERS EXPERTS DTYPE [REPEATS]]
-# SCRATCH_DIR needs room for twice the checkpoint; the default one has 4.3 GB.
+# SCRATCH_DIR needs room for twice the checkpoint; the default one has 4.5 GB.
 set -euo pipefail
 
 if [[ $# -lt 2 ]]; then
@@ -14,14 +14,14 @@ if [[ $# -lt 2 ]]; then
 fi
 bin=$1/bin
 scratch=$2/m2_import_bench
-layers=${3:-3} experts=${4:-96} dtype=${5:-float8_e4m3fn} repeats=${6:-3}
+layers=${3:-3} experts=${4:-96} dtype=${5:-float8_e4m3fn} repeats=${6:-5}
 
 mkdir "$scratch"
 trap 'rm -rf "$scratch"' EXIT
 "$bin/make_checkpoint" "$scratch/in" "$layers" "$experts" "$dtype"
 sync
 gigabytes=$(du -sb "$scratch/in" | awk '{printf "%.2f", $1 / 1e9}')
-echo "checkpoint: $gigabytes GB, $dtype, $layers layers, $experts experts; best of $repeats"
+echo "checkpoint: $gigabytes GB, $dtype, $layers layers, $experts experts; median of $repeats"
 
 # Drops a file from the page cache; works without root, once it is on the disk.
 evict() { for file in "$@"; do dd if="$file" iflag=nocache count=0 status=none; done; }
@@ -31,24 +31,26 @@ cold() { evict "$scratch"/in/*; }
 copy() { cp -r "$scratch/in" "$scratch/out" && sync "$scratch"/out/*; }
 import() { "$bin/m2-convert" import "$scratch/in" "$scratch/out" >/dev/null; }
 
-# Seconds of the fastest of the runs of $2 in cache state $1.
-best() {
-  local fastest="" start end
-  for ((i = 0; i < repeats; ++i)); do
-    rm -rf "$scratch/out"
-    sync -f "$scratch"
-    "$1"
-    start=$(date +%s.%N)
-    "$2"
-    end=$(date +%s.%N)
-    fastest=$(awk -v a="$start" -v b="$end" -v f="$fastest" 'BEGIN {t = b - a; print (f == "" || t < f) ? t : f}')
-  done
-  echo "$fastest"
+# Seconds that the job $2 takes with the cache in the state $1.
+seconds_of() {
+  local start end
+  rm -rf "$scratch/out"
+  sync -f "$scratch"
+  "$1"
+  start=$(date +%s.%N)
+  "$2"
+  end=$(date +%s.%N)
+  awk -v start="$start" -v end="$end" 'BEGIN {print end - start}'
 }
 
+median() { printf '%s\n' "$@" | sort -g | sed -n "$((($# + 1) / 2))p"; }
+
 for cache in warm cold; do
-  copied=$(best "$cache" copy)
-  imported=$(best "$cache" import)
-  awk -v c="$cache" -v s="$gigabytes" -v a="$copied" -v b="$imported" \
+  copied=() imported=()
+  for ((i = 0; i < repeats; ++i)); do # in turn, so that a disk that slows down slows both
+    copied+=("$(seconds_of "$cache" copy)")
+    imported+=("$(seconds_of "$cache" import)")
+  done
+  awk -v c="$cache" -v s="$gigabytes" -v a="$(median "${copied[@]}")" -v b="$(median "${imported[@]}")" \
     'BEGIN {printf "%s  cp %6.2f s %5.2f GB/s   import %6.2f s %5.2f GB/s   ratio %.2f\n", c, a, s / a, b, s / b, a / b}'
 done
