@@ -13,7 +13,7 @@
 namespace m2 {
 namespace {
 
-constexpr std::size_t kFlushBytes = std::size_t{1} << 20;  // smaller pieces wait for the sync at the end
+constexpr std::uint64_t kFlushBytes = std::uint64_t{8} << 20;  // the disk gets to work on a dataset in such pieces
 
 // "/a/b": no empty part and none of dots alone, which HDF5 would read as the group itself.
 bool is_plain_path(const std::string& path) {
@@ -72,8 +72,9 @@ void Hdf5Writer::write(std::size_t index, std::uint64_t byte_offset, std::span<c
              "{}: cannot write {} bytes at byte {} of dataset '{}', which has {}", pending_.file().path(), bytes.size(),
              byte_offset, dataset.path, dataset.size_bytes);
   pending_.file().write_at(dataset.offset + byte_offset, bytes);
-  // The disk works while the next piece is computed. Measured for an import with a cold cache: 5.1 s instead of 7.3 s.
-  if (bytes.size() >= kFlushBytes) pending_.file().start_flush(dataset.offset + byte_offset, bytes.size());
+  // The disk works while the next pieces are computed: an import with a cold cache took 5.1 s instead of 7.3 s.
+  const std::uint64_t first = byte_offset / kFlushBytes, last = (byte_offset + bytes.size()) / kFlushBytes;
+  if (first < last) pending_.file().start_flush(dataset.offset + first * kFlushBytes, (last - first) * kFlushBytes);
 }
 
 void Hdf5Writer::set_hashes(std::size_t index, std::vector<std::uint64_t> hashes) {
