@@ -13,8 +13,9 @@
 namespace m2 {
 
 /// Bytes to move at a time: each piece is hashed and searched for infinities while it is still in the processor's
-/// cache.
-inline constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
+/// cache. Pieces of 1 MiB make Linux take fresh memory for each file it caches: on a virtual machine that had not
+/// touched all of its memory yet, 2 GB then took 6 s instead of 2.7 s.
+inline constexpr std::size_t kChunkBytes = std::size_t{1} << 16;
 
 /// What watches the bytes while they pass by; both may be absent.
 struct ReadWatch {
