@@ -2,6 +2,7 @@
 #include "config/deck.hpp"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <fstream>
@@ -230,7 +231,7 @@ TEST(Deck, ThePrintedDeckShowsKeysOfItsJobWithMeaningAndDefault) {
 }
 
 TEST(Deck, IsLoadedFromAFile) {
-  const std::string path = ::testing::TempDir() + "m2_deck_test.yaml";
+  const std::string path = ::testing::TempDir() + "m2_deck_test." + std::to_string(::getpid()) + ".yaml";
   std::ofstream(path) << kSmallest;
   EXPECT_EQ(load_deck(path), smallest());
   std::ofstream(path, std::ios::app) << "sampling: {sed: 1}\n";

@@ -2,6 +2,7 @@
 #include "infer/output_lines.hpp"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <cmath>
 
@@ -31,7 +32,7 @@ class OutputLinesTest : public ::testing::Test {
   }
 
   std::vector<Prompt> inputs_ = test::prompts_of({2, 1});
-  std::string path_ = ::testing::TempDir() + "m2_output_lines_test.jsonl";
+  std::string path_ = ::testing::TempDir() + "m2_output_lines_test." + std::to_string(::getpid()) + ".jsonl";
 };
 
 TEST_F(OutputLinesTest, GoesOnBehindTheWholeLines) {

@@ -2,6 +2,7 @@
 #include "infer/prompts.hpp"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include "core/error.hpp"
 #include "fixture.hpp"
@@ -47,7 +48,7 @@ class Prompts : public ::testing::Test {
   }
 
   MiniMaxM2Config config_ = test::tiny_config();
-  std::string path_ = ::testing::TempDir() + "m2_prompts_test.jsonl";
+  std::string path_ = ::testing::TempDir() + "m2_prompts_test." + std::to_string(::getpid()) + ".jsonl";
 };
 
 TEST_F(Prompts, TextsAndTokenIds) {
