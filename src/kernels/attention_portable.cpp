@@ -30,6 +30,7 @@ void attention_portable(const ExecSpace& exec, View2D<const T> q_TN, const KvBlo
         float largest = -Kokkos::Experimental::infinity_v<float>, total = 0.0f;
         for (int begin = 0; begin <= cache_position_T(t); begin += kKvBlock) {
           const int block = block_table_BN(sequence_T(t), begin / kKvBlock);
+          // int(): Kokkos::min takes references, and a device has no address for kKvBlock.
           const int visible = Kokkos::min(int(kKvBlock), cache_position_T(t) + 1 - begin);
           const T* keys = &k_NGCP(block, g, 0, 0);
           const T* values = &v_NGPC(block, g, 0, 0);
