@@ -79,10 +79,10 @@ CLI::App* add_command(CLI::App& app, const char* name, const char* description, 
 
 void add_commands(CLI::App& app, Arguments& arguments, Run& run) {
   const std::string any = "an HDF5 checkpoint, or a Hugging Face folder";
-  CLI::App* import = add_command(app, "import", "Hugging Face folder -> one HDF5 checkpoint", run_import, run);
-  import->add_option("HF_DIR", arguments.a, "folder with config.json and *.safetensors")->required();
-  import->add_option("OUT.h5", arguments.b, "replaced, when complete, if it exists")->required();
-  import->add_option("--dtype", arguments.dtype, "keep: every bit as it is; others: all but the router, FP8 expanded")
+  CLI::App* import_ = add_command(app, "import", "Hugging Face folder -> one HDF5 checkpoint", run_import, run);
+  import_->add_option("HF_DIR", arguments.a, "folder with config.json and *.safetensors")->required();
+  import_->add_option("OUT.h5", arguments.b, "replaced, when complete, if it exists")->required();
+  import_->add_option("--dtype", arguments.dtype, "keep: every bit as it is; others: all but the router, FP8 expanded")
       ->check(CLI::IsMember({"keep", "bfloat16", "float32"}))
       ->capture_default_str();
 

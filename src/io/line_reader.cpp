@@ -8,7 +8,7 @@
 namespace m2 {
 namespace {
 
-constexpr std::size_t kPieceBytes = std::size_t{1} << 18;
+constexpr std::size_t kReadBytes = std::size_t{1} << 18;
 
 }  // namespace
 
@@ -34,7 +34,7 @@ bool LineReader::refill() {
   buffer_.erase(0, begin_);
   begin_ = 0;
   const std::size_t old_size = buffer_.size();
-  buffer_.resize(old_size + kPieceBytes);
+  buffer_.resize(old_size + kReadBytes);
   const std::size_t count = file_.read_some(std::as_writable_bytes(std::span(buffer_).subspan(old_size)));
   buffer_.resize(old_size + count);
   return count > 0;

@@ -10,6 +10,7 @@
 // A row is a token and a query head. Whatever rows are worked on together, each has its own chain of operations: scores
 // by channel, weighted sums by position up to the row's own, blocks in order.
 
+#ifndef KOKKOS_ENABLE_CUDA
 namespace m2 {
 namespace {
 
@@ -205,13 +206,6 @@ void attend_task(const Problem<T>& problem, std::int64_t task) {
   }
 }
 
-// In a build for a device this is compiled and never launched.
-template <class T>
-KOKKOS_INLINE_FUNCTION void on_host_attend_task([[maybe_unused]] const Problem<T>& problem,
-                                                [[maybe_unused]] std::int64_t task) {
-  KOKKOS_IF_ON_HOST((attend_task(problem, task);))
-}
-
 }  // namespace
 
 template <class T>
@@ -222,7 +216,7 @@ void attention_host(const ExecSpace& exec, View2D<const T> q_TN, const KvBlocks<
   using Policy = Kokkos::RangePolicy<ExecSpace, Kokkos::Schedule<Kokkos::Dynamic>, Kokkos::IndexType<std::int64_t>>;
   Kokkos::parallel_for(
       "m2::attention", Policy(exec, 0, problem.num_tasks(), Kokkos::ChunkSize(1)),
-      KOKKOS_LAMBDA(std::int64_t task) { on_host_attend_task(problem, task); });
+      [=](std::int64_t task) { attend_task(problem, task); });
 }
 
 template void attention_host<float>(const ExecSpace&, View2D<const float>, const KvBlocks<float>&, const BatchLayout&,
@@ -231,3 +225,4 @@ template void attention_host<Bf16>(const ExecSpace&, View2D<const Bf16>, const K
                                    float, View2D<Bf16>);
 
 }  // namespace m2
+#endif  // KOKKOS_ENABLE_CUDA

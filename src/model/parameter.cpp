@@ -15,6 +15,12 @@ Extents extents(const Parameter& parameter) {
 
 }  // namespace
 
+std::vector<std::int64_t> Parameter::global_shape() const {
+  std::vector<std::int64_t> global = shape;
+  if (global.size() == 3) global[0] = num_experts;
+  return global;
+}
+
 void Parameter::allocate(const ExecSpace& exec, DType dtype) {
   if (vector) {
     *vector = View1D<float>(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "m2::" + name), shape[0]);

@@ -14,12 +14,17 @@ namespace m2 {
 /// stack of them) or `vector` (always float32) is set.
 struct Parameter {
   std::string name;                 ///< as in the HDF5 file below /model, for example "layers/3/attention/q_proj"
-  std::vector<std::int64_t> shape;  ///< (out, in), (experts, out, in) or (width)
+  std::vector<std::int64_t> shape;  ///< (out, in), (experts, out, in) or (width): what lies in this process
   Weight* weight = nullptr;
   View1D<float>* vector = nullptr;
   bool keep_float32 = false;  ///< the router: stored as float32 whatever the model's dtype is
   bool may_be_fp8 = false;    ///< an FP8 checkpoint may hold it as blocks with scales
   int num_row_parts = 1;      ///< matrices lying on top of one another (gate over up), each with FP8 blocks of its own
+  std::vector<int> experts = {};  ///< of a stack: which of the model's experts lie here, ascending
+  int num_experts = 0;            ///< of a stack: how many the model has
+
+  /// The shape in a checkpoint, which holds every expert.
+  std::vector<std::int64_t> global_shape() const;
 
   /// Gives the weight memory of `dtype`, uninitialised.
   void allocate(const ExecSpace& exec, DType dtype);
