@@ -40,10 +40,10 @@ std::vector<TensorEntry> place_tensors(const std::vector<TensorPlan>& plans, con
 // Joined by hand: nlohmann's ordered object searches all its keys for each new one.
 std::string header_text(const std::vector<TensorEntry>& entries, const std::map<std::string, std::string>& metadata,
                         const std::string& path) {
-  using Json = nlohmann::ordered_json;
+  using OrderedJson = nlohmann::ordered_json;
   std::string text = "{";
-  const auto add = [&](const std::string& key, const Json& value) {
-    text += (text.size() > 1 ? "," : "") + Json(key).dump() + ":" + value.dump();
+  const auto add = [&](const std::string& key, const OrderedJson& value) {
+    text += (text.size() > 1 ? "," : "") + OrderedJson(key).dump() + ":" + value.dump();
   };
   try {
     if (!metadata.empty()) add("__metadata__", metadata);
@@ -52,7 +52,7 @@ std::string header_text(const std::vector<TensorEntry>& entries, const std::map<
                        {"shape", entry.shape},
                        {"data_offsets", {entry.offset, entry.offset + entry.size_bytes}}});
     }
-  } catch (const Json::type_error&) {
+  } catch (const OrderedJson::type_error&) {
     raise("{}: names and metadata of a safetensors file must be valid UTF-8", path);
   }
   text += '}';

@@ -14,10 +14,10 @@
 namespace m2 {
 namespace {
 
-constexpr int kTileRows = 64;  // rows of one task
-constexpr int kPanelRows = 6;  // rows multiplied at once: with 64 columns, 24 of 32 AVX-512 registers hold their sums
-constexpr int kPanelColumns = 64;
-static_assert(kKvBlock == kPanelColumns && kMaxHeadSize % kPanelColumns == 0);
+constexpr int kQueryTile = 64;  // rows of one task
+constexpr int kQueryPanel = 6;  // rows multiplied at once: with 64 columns, 24 of 32 AVX-512 registers hold their sums
+constexpr int kQueryPanelColumns = 64;
+static_assert(kKvBlock == kQueryPanelColumns && kMaxHeadSize % kQueryPanelColumns == 0);
 
 // A task is a tile of consecutive tokens, a key/value head, and a tile of the query heads that share it.
 template <class T>
@@ -31,8 +31,8 @@ struct Problem {
   int num_kv_heads() const { return k_NGCP.extent_int(1); }
   int num_tokens() const { return q_TN.extent_int(0); }
   int group() const { return q_TN.extent_int(1) / (head_size() * num_kv_heads()); }
-  int tile_heads() const { return std::min(group(), kTileRows); }
-  int tile_tokens() const { return kTileRows / tile_heads(); }
+  int tile_heads() const { return std::min(group(), kQueryTile); }
+  int tile_tokens() const { return kQueryTile / tile_heads(); }
   int head_tiles() const { return (group() + tile_heads() - 1) / tile_heads(); }
   int token_tiles() const { return (num_tokens() + tile_tokens() - 1) / tile_tokens(); }
   std::int64_t num_tasks() const { return std::int64_t(token_tiles()) * num_kv_heads() * head_tiles(); }
@@ -50,12 +50,12 @@ struct Tile {
 
 // About 270 KB, of which a head size of 128 touches half.
 struct TileMemory {
-  alignas(64) float q[kTileRows][kMaxHeadSize];
-  alignas(64) float weighted_sum[kTileRows][kMaxHeadSize];
+  alignas(64) float q[kQueryTile][kMaxHeadSize];
+  alignas(64) float weighted_sum[kQueryTile][kMaxHeadSize];
   alignas(64) float key[kMaxHeadSize][kKvBlock];
   alignas(64) float value[kKvBlock][kMaxHeadSize];
-  alignas(64) float score[kPanelRows][kKvBlock];
-  float largest[kTileRows], total[kTileRows];
+  alignas(64) float score[kQueryPanel][kKvBlock];
+  float largest[kQueryTile], total[kQueryTile];
 };
 
 // sum[r][j] = (kFromZero ? 0 : sum[r][j]) + sum over i of a[r][i] * b[i][j], i ascending in one chain of fused
@@ -64,15 +64,15 @@ struct TileMemory {
 template <bool kFromZero, int... kRow>
 void add_products(std::integer_sequence<int, kRow...>, const float* a, int a_stride, int count, const float* b,
                   int b_stride, float* sum, int sum_stride) {
-  float partial[sizeof...(kRow)][kPanelColumns];
+  float partial[sizeof...(kRow)][kQueryPanelColumns];
   const auto start_row = [&](float* to, const float* from) {
-    for (int j = 0; j < kPanelColumns; ++j) to[j] = kFromZero ? 0.0f : from[j];
+    for (int j = 0; j < kQueryPanelColumns; ++j) to[j] = kFromZero ? 0.0f : from[j];
   };
   const auto add_row = [](float factor, const float* from, float* to) {
-    for (int j = 0; j < kPanelColumns; ++j) to[j] = fused_multiply_add(factor, from[j], to[j]);
+    for (int j = 0; j < kQueryPanelColumns; ++j) to[j] = fused_multiply_add(factor, from[j], to[j]);
   };
   const auto store_row = [](const float* from, float* to) {
-    for (int j = 0; j < kPanelColumns; ++j) to[j] = from[j];
+    for (int j = 0; j < kQueryPanelColumns; ++j) to[j] = from[j];
   };
   (start_row(partial[kRow], sum + kRow * sum_stride), ...);
   for (int i = 0; i < count; ++i) (add_row(a[kRow * a_stride + i], b + i * b_stride, partial[kRow]), ...);
@@ -100,8 +100,8 @@ void soften(float* score, int visible, float scale, float* largest, float* total
   const float shrink = exponential(*largest - new_largest);
   *total = *total * shrink + fold_block(folded, [](float a, float b) { return a + b; });
   *largest = new_largest;
-  for (int c = 0; c < width; c += kPanelColumns) {
-    for (int j = 0; j < kPanelColumns; ++j) weighted_sum[c + j] *= shrink;
+  for (int c = 0; c < width; c += kQueryPanelColumns) {
+    for (int j = 0; j < kQueryPanelColumns; ++j) weighted_sum[c + j] *= shrink;
   }
 }
 
@@ -115,7 +115,7 @@ void attend_block(TileMemory& memory, int first_row, int visible, int head_size,
     const int row = first_row + r;
     soften(memory.score[r], visible, scale, &memory.largest[row], &memory.total[row], memory.weighted_sum[row], width);
   }
-  for (int c = 0; c < width; c += kPanelColumns) {
+  for (int c = 0; c < width; c += kQueryPanelColumns) {
     add_products<false>(rows, memory.score[0], kKvBlock, visible, memory.value[0] + c, kMaxHeadSize,
                         memory.weighted_sum[first_row] + c, kMaxHeadSize);
   }
@@ -134,7 +134,7 @@ void attend_block(int num_rows, TileMemory& memory, int first_row, int visible, 
     case 5:
       return attend_block<5>(memory, first_row, visible, head_size, width, scale);
     default:
-      return attend_block<kPanelRows>(memory, first_row, visible, head_size, width, scale);
+      return attend_block<kQueryPanel>(memory, first_row, visible, head_size, width, scale);
   }
 }
 
@@ -164,7 +164,7 @@ void load_rows(const Problem<T>& problem, const Tile& tile, int width, TileMemor
 template <class T>
 void attend(const Problem<T>& problem, const Tile& tile, TileMemory& memory) {
   const int head_size = problem.head_size();
-  const int width = (head_size + kPanelColumns - 1) / kPanelColumns * kPanelColumns;
+  const int width = (head_size + kQueryPanelColumns - 1) / kQueryPanelColumns * kQueryPanelColumns;
   const auto visible_in = [&](int begin, int r) {
     return std::clamp(problem.layout.cache_position_T(tile.token(r)) + 1 - begin, 0, kKvBlock);
   };
@@ -178,7 +178,7 @@ void attend(const Problem<T>& problem, const Tile& tile, TileMemory& memory) {
                std::min(kKvBlock, num_positions - begin), head_size, width, memory);
     for (int first = 0, count = 0; first < tile.num_rows(); first += count) {
       const int visible = visible_in(begin, first);
-      for (count = 1; count < kPanelRows && first + count < tile.num_rows(); ++count) {
+      for (count = 1; count < kQueryPanel && first + count < tile.num_rows(); ++count) {
         if (visible_in(begin, first + count) != visible) break;
       }
       if (visible > 0) attend_block(count, memory, first, visible, head_size, width, problem.scale);
@@ -214,9 +214,8 @@ void attention_host(const ExecSpace& exec, View2D<const T> q_TN, const KvBlocks<
   const Problem<T> problem{q_TN, cache.k_NGCP, cache.v_NGPC, layout, out_TN, scale};
   // Late tokens see more of the cache than early ones: threads take tasks as they become free.
   using Policy = Kokkos::RangePolicy<ExecSpace, Kokkos::Schedule<Kokkos::Dynamic>, Kokkos::IndexType<std::int64_t>>;
-  Kokkos::parallel_for(
-      "m2::attention", Policy(exec, 0, problem.num_tasks(), Kokkos::ChunkSize(1)),
-      [=](std::int64_t task) { attend_task(problem, task); });
+  Kokkos::parallel_for("m2::attention", Policy(exec, 0, problem.num_tasks(), Kokkos::ChunkSize(1)),
+                       [=](std::int64_t task) { attend_task(problem, task); });
 }
 
 template void attention_host<float>(const ExecSpace&, View2D<const float>, const KvBlocks<float>&, const BatchLayout&,

@@ -9,11 +9,9 @@
 namespace m2 {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr std::size_t kMaxQuotedBytes = 80;
 
-std::string describe(const Json& value) {
+std::string describe(const nlohmann::json& value) {
   if (value.is_object()) return fmt::format("an object of {} keys", value.size());
   if (value.is_array()) return fmt::format("an array of {} elements", value.size());
   const std::string text = value.dump();
@@ -23,10 +21,10 @@ std::string describe(const Json& value) {
 // A value of the document with its place, so that each message can name it. A missing key is a null value.
 class Place {
  public:
-  Place(const Json& value, std::string path, const std::string& source)
+  Place(const nlohmann::json& value, std::string path, const std::string& source)
       : value_(&value), path_(std::move(path)), source_(&source) {}
 
-  const Json& value() const { return *value_; }
+  const nlohmann::json& value() const { return *value_; }
   std::string name() const { return fmt::format("{}: {}", *source_, path_); }
   bool is_null() const { return value_->is_null(); }
 
@@ -35,7 +33,7 @@ class Place {
   }
 
   Place operator[](const char* key) const {
-    static const Json kNull;
+    static const nlohmann::json kNull;
     if (!value_->is_object()) refuse("an object");
     const auto found = value_->find(key);
     return {found == value_->end() ? kNull : *found, path_.empty() ? key : path_ + "." + key, *source_};
@@ -44,9 +42,9 @@ class Place {
     return {(*value_)[index], fmt::format("{}[{}]", path_, index), *source_};
   }
 
-  const Json::array_t& array() const {
+  const nlohmann::json::array_t& array() const {
     if (!value_->is_array()) refuse("an array");
-    return value_->get_ref<const Json::array_t&>();
+    return value_->get_ref<const nlohmann::json::array_t&>();
   }
   const std::string& string() const {
     if (!value_->is_string()) refuse("a string");
@@ -74,7 +72,7 @@ class Place {
   }
 
  private:
-  const Json* value_;
+  const nlohmann::json* value_;
   std::string path_;
   const std::string* source_;
 };
@@ -92,10 +90,10 @@ void read_vocabulary(const Place& vocab, TokenizerSpec& spec) {
 
 void read_merges(const Place& merges, TokenizerSpec& spec) {
   constexpr std::string_view kSupported = "\"left right\" or [\"left\", \"right\"]";
-  const Json::array_t& rules = merges.array();
+  const nlohmann::json::array_t& rules = merges.array();
   spec.merges.reserve(rules.size());
   for (std::size_t i = 0; i < rules.size(); ++i) {
-    const Json& rule = rules[i];
+    const nlohmann::json& rule = rules[i];
     if (rule.is_array() && rule.size() == 2 && rule[0].is_string() && rule[1].is_string()) {
       spec.merges.push_back({rule[0].get<std::string>(), rule[1].get<std::string>()});
     } else if (rule.is_string()) {
@@ -162,10 +160,10 @@ void read_added_tokens(const Place& added_tokens, TokenizerSpec& spec) {
 }  // namespace
 
 TokenizerSpec parse_tokenizer_spec(std::string_view tokenizer_json, const std::string& source) {
-  Json document;
+  nlohmann::json document;
   try {
-    document = Json::parse(tokenizer_json);
-  } catch (const Json::exception& error) {
+    document = nlohmann::json::parse(tokenizer_json);
+  } catch (const nlohmann::json::exception& error) {
     raise("{}: not a tokenizer.json: {}", source, error.what());
   }
   const Place root(document, "", source);
