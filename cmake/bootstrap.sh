@@ -6,18 +6,21 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-usage: cmake/bootstrap.sh [--with-fuzz] [--help]
+usage: cmake/bootstrap.sh [--with-fuzz] [--with-slurm] [--help]
 
 Installs the compiler and libraries from Debian's own packages; needs root or sudo unless everything is there already.
   --with-fuzz   also clang with libFuzzer, for the preset `fuzz`
+  --with-slurm  also Slurm, for the tests that submit jobs; it is neither configured nor started
 Exit codes: 0 everything is installed, 1 something failed, 2 wrong usage, 3 this is neither Debian 12 nor 13.
 TEXT
 }
 
 with_fuzz=0
+with_slurm=0
 for argument in "$@"; do
   case "$argument" in
     --with-fuzz) with_fuzz=1 ;;
+    --with-slurm) with_slurm=1 ;;
     --help) usage; exit 0 ;;
     *) echo "bootstrap: unknown option '$argument'" >&2; usage >&2; exit 2 ;;
   esac
@@ -40,6 +43,7 @@ packages=(g++-14 cmake ninja-build openmpi-bin libopenmpi-dev libhdf5-openmpi-de
   libkokkos-dev clang-format-19)
 command -v gcc >/dev/null || packages+=(gcc) # HDF5's compiler wrapper calls it; any version does
 [ $with_fuzz = 0 ] || packages+=(clang-19 libclang-rt-19-dev libomp-19-dev) # Kokkos' config asks clang for OpenMP
+[ $with_slurm = 0 ] || packages+=(slurmctld slurmd slurm-client munge) # the PMIx plugin comes with slurmd
 
 prefix=/usr/local # where a hand-made package belongs and where CMake looks by itself
 kernels_package=libtrilinos-kokkos-kernels-dev
@@ -83,10 +87,19 @@ fi
 say "Kokkos comes from the suite sid, the Kokkos Kernels headers from experimental"
 
 "${run_as_root[@]}" mkdir -p $state/lists/partial $state/cache/archives/partial $state/download
-for suite in trixie sid experimental; do
+suites=(trixie sid experimental)
+slurm_suite=trixie
+# Slurm of Debian 13 needs the systemd of Debian 13. The release file cannot tell: it is among the packages that are
+# upgraded on Debian 12.
+if [ $with_slurm = 1 ] && dpkg --compare-versions "$(dpkg-query -W -f '${Version}' libsystemd0)" lt 257; then
+  slurm_suite=bookworm
+  suites+=(bookworm)
+fi
+[ $with_slurm = 0 ] || say "Slurm comes from the suite $slurm_suite"
+for suite in "${suites[@]}"; do
   echo "deb [signed-by=$keyring] $mirror $suite main"
 done | "${run_as_root[@]}" tee $state/sources.list >/dev/null
-"${run_as_root[@]}" tee $state/preferences >/dev/null <<'TEXT'
+"${run_as_root[@]}" tee $state/preferences >/dev/null <<TEXT
 Package: *
 Pin: release n=sid
 Pin-Priority: 50
@@ -94,8 +107,13 @@ Pin-Priority: 50
 Package: kokkos libkokkos*
 Pin: release n=sid
 Pin-Priority: 995
+
+Package: slurm* libslurm*
+Pin: release n=$slurm_suite
+Pin-Priority: 995
 TEXT
-apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y
+# RUNLEVEL: where there is no systemd, as in a container, invoke-rc.d then starts no service that is installed.
+apt=(env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -q -y
   -o Dir::Etc::sourcelist=$state/sources.list -o Dir::Etc::sourceparts=- -o Dir::State::Lists=$state/lists
   -o Dir::Etc::Preferences=$state/preferences -o Dir::Etc::PreferencesParts=- -o Dir::Cache=$state/cache
   -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Sandbox::User=root
