@@ -37,6 +37,8 @@ int open_flags(File::Mode mode) {
       return O_RDONLY | O_CLOEXEC;
     case File::Mode::create:
       return O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC;
+    case File::Mode::update:
+      return O_RDWR | O_CLOEXEC;
     case File::Mode::append:
       return O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC;
   }
@@ -53,7 +55,7 @@ void sync_folder_of(const std::string& path) {
 
 File::File(std::string path, Mode mode) : path_(std::move(path)) {
   descriptor_ = ::open(path_.c_str(), open_flags(mode), 0666);
-  if (descriptor_ < 0) raise_system(mode == Mode::read ? "open" : "create", path_, errno);
+  if (descriptor_ < 0) raise_system(mode == Mode::read || mode == Mode::update ? "open" : "create", path_, errno);
 }
 
 File::~File() {
@@ -139,7 +141,11 @@ void File::sync() const {
 }
 
 PendingFile::PendingFile(const std::string& path)
-    : target_(path), file_(fmt::format("{}.{}.tmp", path, ::getpid()), File::Mode::create) {}
+    : PendingFile(path, File(fmt::format("{}.{}.tmp", path, ::getpid()), File::Mode::create)) {}
+
+PendingFile PendingFile::join(const std::string& pending_path) {
+  return {pending_path, File(pending_path, File::Mode::update)};
+}
 
 PendingFile::~PendingFile() {
   if (pending_) ::unlink(file_.path().c_str());
@@ -156,6 +162,11 @@ void PendingFile::publish() {
     raise_system("rename the finished file to", target_, errno);
   pending_ = false;
   sync_folder_of(target_);
+}
+
+void PendingFile::leave() {
+  file_.sync();
+  pending_ = false;
 }
 
 std::string read_text_file(const std::string& path) {

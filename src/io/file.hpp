@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace m2 {
 
@@ -17,6 +18,7 @@ class File {
   enum class Mode {
     read,    ///< must exist
     create,  ///< new or emptied; reading and writing
+    update,  ///< must exist; reading and writing
     append   ///< new or as it is; reading, and writing at its end only
   };
 
@@ -68,10 +70,18 @@ class PendingFile {
   PendingFile(PendingFile&& other) noexcept;
   PendingFile& operator=(PendingFile&&) = delete;
 
+  /// The file that another process, perhaps on another host, is writing under this temporary name. Without leave(), the
+  /// destructor removes it.
+  static PendingFile join(const std::string& pending_path);
+
   const File& file() const { return file_; }
   void publish();
+  /// Flushes what this process wrote, and leaves the rest to the one that made the file.
+  void leave();
 
  private:
+  PendingFile(std::string target, File file) : target_(std::move(target)), file_(std::move(file)) {}
+
   std::string target_;
   File file_;
   bool pending_ = true;

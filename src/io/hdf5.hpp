@@ -36,12 +36,26 @@ struct Hdf5Dataset : Hdf5DatasetPlan {
   std::uint64_t slab_bytes() const { return size_bytes / static_cast<std::uint64_t>(num_slabs); }
 };
 
+/// Datasets of at least this size begin at a multiple of it: the usual stripe of parallel file systems.
+inline constexpr std::uint64_t kDefaultAlignmentBytes = std::uint64_t{1} << 20;
+inline constexpr std::uint64_t kMinAlignmentBytes = std::uint64_t{1} << 12, kMaxAlignmentBytes = std::uint64_t{1} << 30;
+
 /// Writes one checkpoint file whose datasets are known beforehand. The file appears under its name at finish(); without
 /// it nothing is left behind. Calls for different datasets, and write() of any, may come from many threads at once.
+/// Several processes can write one file: one creates it, the others join.
 class Hdf5Writer {
  public:
-  /// Creates every dataset. Throws Error for a bad plan, or when the disk has no room for the whole file.
-  Hdf5Writer(const std::string& path, const std::vector<Hdf5DatasetPlan>& datasets);
+  /// Creates every dataset. Throws Error for a bad plan, for an alignment that is no power of two in the range above,
+  /// or when the disk has no room for the whole file.
+  Hdf5Writer(const std::string& path, const std::vector<Hdf5DatasetPlan>& datasets,
+             std::uint64_t alignment_bytes = kDefaultAlignmentBytes);
+
+  /// What join() needs to know in another process.
+  std::string invitation() const;
+  /// A writer of pieces of the same file. Its work ends with leave(); without it the file is removed.
+  static Hdf5Writer join(const std::string& invitation);
+  /// Flushes what was written here. Hashes and finish() are the creator's business.
+  void leave();
 
   /// In the order of the plan.
   const std::vector<Hdf5Dataset>& datasets() const { return datasets_; }
@@ -59,6 +73,8 @@ class Hdf5Writer {
   void finish();
 
  private:
+  Hdf5Writer(std::vector<Hdf5Dataset> datasets, PendingFile pending);
+
   std::vector<Hdf5Dataset> datasets_;
   std::uint64_t user_block_bytes_ = 0;
   PendingFile pending_;
@@ -69,6 +85,12 @@ class Hdf5Writer {
 class Hdf5Reader {
  public:
   explicit Hdf5Reader(const std::string& path);
+  /// The same file as seen from another process, which opened it and made `table`: the seal and libhdf5 are left alone.
+  /// Throws Error when the file is missing here or has another size.
+  Hdf5Reader(const std::string& path, std::string_view table);
+
+  /// For the constructor above.
+  std::string table() const;
 
   const std::string& path() const { return file_.path(); }
 

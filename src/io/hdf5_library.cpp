@@ -20,6 +20,7 @@ std::string dtype_text(const Hdf5DatasetPlan& plan) { return std::string(plan.is
 
 Hdf5Handle property_list(hid_t kind) { return Hdf5Handle(H5Pcreate(kind), H5Pclose, "create a property list"); }
 
+// Datasets of at least `alignment_bytes` begin at a multiple of it.
 Hdf5Handle file_access(std::uint64_t alignment_bytes) {
   Hdf5Handle access = property_list(H5P_FILE_ACCESS);
   // One format whatever the library's version: readable since 1.10, and the same bits for the same content.
@@ -27,7 +28,7 @@ Hdf5Handle file_access(std::uint64_t alignment_bytes) {
   check_hdf5(H5Pset_fclose_degree(access, H5F_CLOSE_STRONG), "choose how files are closed");
   // Many parallel file systems have no locks, and then HDF5 would refuse to open the file.
   check_hdf5(H5Pset_file_locking(access, false, true), "switch file locks off");
-  check_hdf5(H5Pset_alignment(access, kDataAlignmentBytes, alignment_bytes), "align the data");
+  check_hdf5(H5Pset_alignment(access, alignment_bytes, alignment_bytes), "align the data");
   return access;
 }
 
@@ -181,12 +182,11 @@ H5I_type_t kind_of(hid_t file, const std::string& path) {
 
 }  // namespace
 
-void create_hdf5(const std::string& path, std::uint64_t user_block_bytes, std::vector<Hdf5Dataset>& datasets) {
+void create_hdf5(const std::string& path, std::uint64_t user_block_bytes, std::uint64_t alignment_bytes,
+                 std::vector<Hdf5Dataset>& datasets) {
   const Hdf5Session session;
   const Hdf5Handle creation = without_times(H5P_FILE_CREATE);
   check_hdf5(H5Pset_userblock(creation, user_block_bytes), "set the user block");
-  // The user block must be a multiple of the alignment; where nothing is to be aligned it can be smaller.
-  const std::uint64_t alignment_bytes = user_block_bytes >= kDataAlignmentBytes ? kDataAlignmentBytes : 1;
   Hdf5Handle file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation, file_access(alignment_bytes)), H5Fclose,
                   "create '" + path + "'");
   std::set<std::string> groups;

@@ -11,11 +11,10 @@ namespace m2 {
 
 /// What KokkosM2 asks of libhdf5; bytes of datasets never pass through it. Each call opens and closes the file.
 
-/// Datasets of at least this size begin at a multiple of it: the stripe of parallel file systems.
-constexpr std::uint64_t kDataAlignmentBytes = std::uint64_t{1} << 20;
-
-/// Creates the datasets, with room for their hashes, and sets their offsets in the file.
-void create_hdf5(const std::string& path, std::uint64_t user_block_bytes, std::vector<Hdf5Dataset>& datasets);
+/// Creates the datasets, with room for their hashes, and sets their offsets in the file. The user block must be a
+/// multiple of the alignment.
+void create_hdf5(const std::string& path, std::uint64_t user_block_bytes, std::uint64_t alignment_bytes,
+                 std::vector<Hdf5Dataset>& datasets);
 
 /// Fills in the hashes.
 void store_hashes(const std::string& path, const std::vector<Hdf5Dataset>& datasets);

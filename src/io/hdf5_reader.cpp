@@ -6,6 +6,7 @@
 #include "io/hdf5.hpp"
 #include "io/hdf5_library.hpp"
 #include "io/hdf5_seal.hpp"
+#include "io/hdf5_table.hpp"
 
 namespace m2 {
 namespace {
@@ -35,6 +36,17 @@ Hdf5Reader::Hdf5Reader(const std::string& path) : file_(path, File::Mode::read) 
   datasets_ = match(read_hdf5(path, seal.user_block_bytes), seal, path);
   for (std::size_t i = 0; i < datasets_.size(); ++i) index_.emplace(datasets_[i].path, i);
 }
+
+Hdf5Reader::Hdf5Reader(const std::string& path, std::string_view table) : file_(path, File::Mode::read) {
+  Hdf5Table parsed = parse_table(table);
+  M2_REQUIRE(file_.size_bytes() == parsed.file_size_bytes,
+             "'{}' has {} bytes here and {} where the first rank opened it: every rank must see the same file", path,
+             file_.size_bytes(), parsed.file_size_bytes);
+  datasets_ = std::move(parsed.datasets);
+  for (std::size_t i = 0; i < datasets_.size(); ++i) index_.emplace(datasets_[i].path, i);
+}
+
+std::string Hdf5Reader::table() const { return table_text({path(), file_.size_bytes(), datasets_}); }
 
 const Hdf5Dataset* Hdf5Reader::find(std::string_view path) const {
   const auto found = index_.find(path);

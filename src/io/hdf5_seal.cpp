@@ -5,7 +5,6 @@
 #include <array>
 #include <bit>
 #include <cstddef>
-#include <cstring>
 #include <span>
 #include <string>
 #include <utility>
@@ -21,8 +20,9 @@ static_assert(sizeof(Extent) == 16, "the table is stored as it is in memory");
 
 constexpr std::array kMagic{'K', 'o', 'k', 'k', 'o', 's', 'M', '2'};
 constexpr std::uint64_t kVersion = 1;
-constexpr std::uint64_t kMinUserBlockBytes = 512;          // HDF5's least
-constexpr std::uint64_t kMaxUserBlockBytes = 64ull << 20;  // four million datasets
+constexpr std::uint64_t kMinUserBlockBytes = 512;         // HDF5's least
+constexpr std::uint64_t kMaxUserBlockBytes = 1ull << 30;  // the largest alignment
+constexpr std::uint64_t kMaxDatasets = 1ull << 22;
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
 
 struct SealHeader {
@@ -41,23 +41,33 @@ std::vector<Extent> sorted(std::vector<Extent> extents) {
   return extents;
 }
 
+void hash_range(const File& file, std::uint64_t begin, std::uint64_t end, Hash64& hash) {
+  std::vector<std::byte> piece(std::min<std::uint64_t>(kPieceBytes, end - begin));
+  while (begin < end) {
+    const std::span out = std::span(piece).first(std::min<std::uint64_t>(piece.size(), end - begin));
+    file.read_at(begin, out);
+    hash.update(out);
+    begin += out.size();
+  }
+}
+
 std::uint64_t hash_rest(const File& file, const Seal& seal, std::uint64_t file_size_bytes) {
   Hash64 hash;
-  std::vector<std::byte> piece(kPieceBytes);
-  const auto hash_range = [&](std::uint64_t begin, std::uint64_t end) {
-    while (begin < end) {
-      const std::span out = std::span(piece).first(std::min<std::uint64_t>(piece.size(), end - begin));
-      file.read_at(begin, out);
-      hash.update(out);
-      begin += out.size();
-    }
-  };
   std::uint64_t begin = seal.user_block_bytes;
   for (const Extent& extent : sorted(seal.data)) {
-    hash_range(begin, extent.offset);
+    hash_range(file, begin, extent.offset, hash);
     begin = extent.offset + extent.size_bytes;
   }
-  hash_range(begin, file_size_bytes);
+  hash_range(file, begin, file_size_bytes, hash);
+  return hash.digest();
+}
+
+// Of the user block: `header` as if its own hash were zero, and what lies behind it in the file.
+std::uint64_t hash_block(const File& file, SealHeader header) {
+  header.block_hash = 0;
+  Hash64 hash;
+  hash.update(std::as_bytes(std::span(&header, 1)));
+  hash_range(file, sizeof(header), header.user_block_bytes, hash);
   return hash.digest();
 }
 
@@ -111,8 +121,8 @@ void check_extents(const File& file, const Seal& seal, std::uint64_t file_size_b
 }  // namespace
 
 std::uint64_t user_block_size(std::uint64_t num_datasets, std::uint64_t min_bytes) {
-  M2_REQUIRE(num_datasets <= (kMaxUserBlockBytes - sizeof(SealHeader)) / sizeof(Extent),
-             "{} datasets are too many for one checkpoint file", num_datasets);
+  M2_REQUIRE(num_datasets <= kMaxDatasets, "{} datasets are too many for one checkpoint file: it holds {}",
+             num_datasets, kMaxDatasets);
   return std::bit_ceil(std::max({sizeof(SealHeader) + num_datasets * sizeof(Extent), min_bytes, kMinUserBlockBytes}));
 }
 
@@ -123,33 +133,24 @@ void write_seal(const File& file, const Seal& seal) {
   header.num_datasets = seal.data.size();
   header.rest_hash = hash_rest(file, seal, header.file_size_bytes);
 
-  std::vector<std::byte> block(seal.user_block_bytes);
-  const auto table = std::as_bytes(std::span(seal.data));
-  std::ranges::copy(table, block.begin() + sizeof(header));
-  std::memcpy(block.data(), &header, sizeof(header));
-  header.block_hash = hash64(block);
-  std::memcpy(block.data(), &header, sizeof(header));
-  file.write_at(0, block);
+  // Behind the table the block is as the new file was: zeros.
+  file.write_at(sizeof(header), std::as_bytes(std::span(seal.data)));
+  header.block_hash = hash_block(file, header);
+  file.write_at(0, std::as_bytes(std::span(&header, 1)));
 }
 
 Seal read_seal(const File& file) {
   const std::uint64_t file_size_bytes = file.size_bytes();
-  SealHeader header = read_header(file, file_size_bytes);
+  const SealHeader header = read_header(file, file_size_bytes);
   const std::uint64_t block_bytes = header.user_block_bytes;
   const bool plausible = std::has_single_bit(block_bytes) && block_bytes >= kMinUserBlockBytes &&
                          block_bytes <= std::min(kMaxUserBlockBytes, file_size_bytes) &&
-                         header.num_datasets <= (block_bytes - sizeof(header)) / sizeof(Extent);
-  if (!plausible) raise_altered(file, "the beginning of the file");
-
-  std::vector<std::byte> block(block_bytes);
-  file.read_at(0, block);
-  const std::uint64_t expected_hash = std::exchange(header.block_hash, 0);
-  std::memcpy(block.data(), &header, sizeof(header));
-  if (hash64(block) != expected_hash) raise_altered(file, "the beginning of the file");
+                         header.num_datasets <= (block_bytes - sizeof(header)) / sizeof(Extent) &&
+                         header.num_datasets <= kMaxDatasets;
+  if (!plausible || hash_block(file, header) != header.block_hash) raise_altered(file, "the beginning of the file");
 
   Seal seal{block_bytes, std::vector<Extent>(header.num_datasets)};
-  const auto table = std::span(block).subspan(sizeof(header), seal.data.size() * sizeof(Extent));
-  std::ranges::copy(table, std::as_writable_bytes(std::span(seal.data)).begin());
+  file.read_at(sizeof(header), std::as_writable_bytes(std::span(seal.data)));
   check_extents(file, seal, file_size_bytes);
   if (hash_rest(file, seal, file_size_bytes) != header.rest_hash)
     raise_altered(file, "the description of the datasets");

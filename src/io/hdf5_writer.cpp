@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <bit>
 #include <unordered_set>
 #include <utility>
 
@@ -8,6 +9,7 @@
 #include "io/hdf5.hpp"
 #include "io/hdf5_library.hpp"
 #include "io/hdf5_seal.hpp"
+#include "io/hdf5_table.hpp"
 #include "io/shape.hpp"
 
 namespace m2 {
@@ -48,10 +50,14 @@ std::vector<Hdf5Dataset> check_plans(const std::vector<Hdf5DatasetPlan>& plans, 
   return datasets;
 }
 
-std::uint64_t user_block_for(const std::vector<Hdf5Dataset>& datasets) {
-  const bool aligned = std::ranges::any_of(
-      datasets, [](const Hdf5Dataset& dataset) { return dataset.size_bytes >= kDataAlignmentBytes; });
-  return user_block_size(datasets.size(), aligned ? kDataAlignmentBytes : 0);
+std::uint64_t user_block_for(const std::vector<Hdf5Dataset>& datasets, std::uint64_t alignment_bytes) {
+  M2_REQUIRE(std::has_single_bit(alignment_bytes) && alignment_bytes >= kMinAlignmentBytes &&
+                 alignment_bytes <= kMaxAlignmentBytes,
+             "an alignment of {} bytes is not possible; expected a power of two from {} to {}", alignment_bytes,
+             kMinAlignmentBytes, kMaxAlignmentBytes);
+  const bool aligned =
+      std::ranges::any_of(datasets, [&](const Hdf5Dataset& dataset) { return dataset.size_bytes >= alignment_bytes; });
+  return user_block_size(datasets.size(), aligned ? alignment_bytes : 0);
 }
 
 }  // namespace
@@ -60,11 +66,30 @@ Hdf5DatasetPlan text_plan(std::string path, std::uint64_t size_bytes) {
   return {std::move(path), DType::uint8, {static_cast<std::int64_t>(size_bytes)}, 1, true};
 }
 
-Hdf5Writer::Hdf5Writer(const std::string& path, const std::vector<Hdf5DatasetPlan>& datasets)
-    : datasets_(check_plans(datasets, path)), user_block_bytes_(user_block_for(datasets_)), pending_(path) {
-  create_hdf5(pending_.file().path(), user_block_bytes_, datasets_);
+Hdf5Writer::Hdf5Writer(const std::string& path, const std::vector<Hdf5DatasetPlan>& datasets,
+                       std::uint64_t alignment_bytes)
+    : datasets_(check_plans(datasets, path)),
+      user_block_bytes_(user_block_for(datasets_, alignment_bytes)),
+      pending_(path) {
+  // The user block must be a multiple of the alignment; where nothing is to be aligned it can be smaller.
+  create_hdf5(pending_.file().path(), user_block_bytes_, user_block_bytes_ >= alignment_bytes ? alignment_bytes : 1,
+              datasets_);
   pending_.file().reserve(pending_.file().size_bytes());
 }
+
+Hdf5Writer::Hdf5Writer(std::vector<Hdf5Dataset> datasets, PendingFile pending)
+    : datasets_(std::move(datasets)), pending_(std::move(pending)) {}
+
+std::string Hdf5Writer::invitation() const {
+  return table_text({pending_.file().path(), pending_.file().size_bytes(), datasets_});
+}
+
+Hdf5Writer Hdf5Writer::join(const std::string& invitation) {
+  Hdf5Table table = parse_table(invitation);
+  return {std::move(table.datasets), PendingFile::join(table.path)};
+}
+
+void Hdf5Writer::leave() { pending_.leave(); }
 
 void Hdf5Writer::write(std::size_t index, std::uint64_t byte_offset, std::span<const std::byte> bytes) const {
   const Hdf5Dataset& dataset = datasets_.at(index);
