@@ -4,12 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "core/dtype.hpp"
+#include "core/error.hpp"
 #include "core/views.hpp"
 
 namespace m2 {
@@ -104,18 +105,59 @@ class Communicator {
   Communicator(int rank, int size) : rank_(rank), size_(size) {}
 
  private:
-  // The functions above without types; sizes and offsets in elements of `dtype`, or in bytes.
+  // The functions above without types: `count` in elements of `dtype`, the others in bytes. Both vectors of
+  // start_exchange have an entry for each rank, and the own ones are equal.
   virtual void reduce(const ExecSpace& exec, DType dtype, const void* in, void* out, std::int64_t count,
                       Reduction reduction, SumOrder order) = 0;
-  virtual void reduce_scatter(const ExecSpace& exec, DType dtype, const void* in, void* out, std::int64_t count,
-                              SumOrder order) = 0;
+  virtual void sum_blocks(const ExecSpace& exec, DType dtype, const void* in, void* out, std::int64_t count,
+                          SumOrder order) = 0;
   virtual void gather_bytes(const ExecSpace& exec, const std::byte* in, std::byte* out, std::int64_t bytes) = 0;
   virtual void broadcast_bytes(const ExecSpace& exec, std::byte* inout, std::int64_t bytes, int root) = 0;
-  virtual std::unique_ptr<Transfer> start_exchange_bytes(const ExecSpace& exec, const std::byte* in,
-                                                         std::span<const std::int64_t> send_bytes, std::byte* out,
-                                                         std::span<const std::int64_t> recv_bytes) = 0;
+  virtual std::unique_ptr<Transfer> start_exchange(const ExecSpace& exec, const std::byte* in,
+                                                   const std::vector<std::int64_t>& send_bytes, std::byte* out,
+                                                   const std::vector<std::int64_t>& recv_bytes) = 0;
+
+  // Bytes that each rank's rows take. Throws Error unless there is a count for each rank and the rows fit into a view
+  // of `num_rows`.
+  std::vector<std::int64_t> bytes_of_rows(const char* name, std::span<const std::int64_t> rows, std::int64_t num_rows,
+                                          std::int64_t row_bytes) const;
+  void require_root(int root) const;
 
   int rank_, size_;
 };
+
+template <class T>
+void Communicator::all_gather(const ExecSpace& exec, View1D<const T> in, View1D<T> out) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  M2_REQUIRE(out.extent(0) == in.extent(0) * std::size_t(size_),
+             "all_gather: out has {} elements; {} ranks with {} each need {}", out.extent(0), size_, in.extent(0),
+             in.extent(0) * std::size_t(size_));
+  gather_bytes(exec, reinterpret_cast<const std::byte*>(in.data()), reinterpret_cast<std::byte*>(out.data()),
+               std::int64_t(in.extent(0) * sizeof(T)));
+}
+
+template <class T>
+void Communicator::broadcast(const ExecSpace& exec, View1D<T> inout, int root) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  require_root(root);
+  broadcast_bytes(exec, reinterpret_cast<std::byte*>(inout.data()), std::int64_t(inout.extent(0) * sizeof(T)), root);
+}
+
+template <class T>
+std::unique_ptr<Transfer> Communicator::start_all_to_all_v(const ExecSpace& exec, View2D<const T> in,
+                                                           std::span<const std::int64_t> send_rows, View2D<T> out,
+                                                           std::span<const std::int64_t> recv_rows) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  M2_REQUIRE(in.extent(1) == out.extent(1), "all_to_all_v: in has {} columns, out {}; both need the same", in.extent(1),
+             out.extent(1));
+  const std::int64_t row_bytes = std::int64_t(in.extent(1) * sizeof(T));
+  const auto send_bytes = bytes_of_rows("send_rows", send_rows, std::int64_t(in.extent(0)), row_bytes);
+  const auto recv_bytes = bytes_of_rows("recv_rows", recv_rows, std::int64_t(out.extent(0)), row_bytes);
+  M2_REQUIRE(send_rows[rank_] == recv_rows[rank_],
+             "all_to_all_v: rank {} sends itself {} rows and expects {}; both need the same", rank_, send_rows[rank_],
+             recv_rows[rank_]);
+  return start_exchange(exec, reinterpret_cast<const std::byte*>(in.data()), send_bytes,
+                        reinterpret_cast<std::byte*>(out.data()), recv_bytes);
+}
 
 }  // namespace m2
