@@ -147,7 +147,7 @@ void add_backend_keys(std::vector<DeckKey>& keys) {
   keys.push_back(word("backend.gate_precision", kEvery, kSection, &BackendConfig::gate_precision,
                       "Type in which the router computes."));
   keys.push_back(word("backend.dispatcher", kEvery, kSection, &BackendConfig::dispatcher,
-                      "How tokens reach their experts; local: all experts are in this process."));
+                      "How tokens reach their experts; local: all are in this process; all_to_all: ranks exchange tokens."));
   keys.push_back(flag("backend.fake_balanced_gate", kEvery, kSection, &BackendConfig::fake_balanced_gate,
                       "For benchmarks: ignores the router and spreads the tokens evenly. The text is nonsense."));
   keys.push_back(real("backend.fake_gate_noise", kEvery, kSection, &BackendConfig::fake_gate_noise, 0.0, 1.0,

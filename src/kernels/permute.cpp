@@ -118,7 +118,8 @@ void combine(const ExecSpace& exec, View2D<const T> y_RD, View2D<const int> row_
              View2D<T> out_TD) {
   require_same("combine", "rows of row_TK", row_TK.extent(0), "rows of out_TD", out_TD.extent(0));
   require_same("combine", "columns of y_RD", y_RD.extent(1), "columns of out_TD", out_TD.extent(1));
-  require_same("combine", "rows of y_RD", y_RD.extent(0), "elements of row_TK", row_TK.size());
+  M2_REQUIRE(y_RD.extent(0) <= row_TK.size(), "combine: y_RD has {} rows, row_TK only {} elements", y_RD.extent(0),
+             row_TK.size());
   const bool weighted = weight_TK.size() > 0;
   if (weighted) require_same_shape("combine", "weight_TK", weight_TK, "row_TK", row_TK);
   const int width = out_TD.extent_int(1), top_k = row_TK.extent_int(1);
@@ -129,6 +130,7 @@ void combine(const ExecSpace& exec, View2D<const T> y_RD, View2D<const int> row_
         row_tiles(team, width, [&](int first, auto tile_width) {
           float total[tile_width()] = {};
           for (int k = 0; k < top_k; ++k) {
+            if (row_TK(t, k) < 0) continue;
             const T* y = row(y_RD, row_TK(t, k)) + first;
             const float weight = weighted ? weight_TK(t, k) : 1.0f;
             for (int l = 0; l < tile_width(); ++l) total[l] = fused_multiply_add(weight, float(y[l]), total[l]);

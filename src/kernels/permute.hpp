@@ -26,8 +26,9 @@ void permute_weights(const ExecSpace& exec, View2D<const float> weight_TK, View2
 template <class T>
 void gather_rows(const ExecSpace& exec, View2D<const T> x_TD, View1D<const int> token_R, View2D<T> out_RD);
 
-/// out[t] = sum over k, ascending and in float, of weight[t, k] * y[row[t, k]], rounded to T once. An empty weight_TK
-/// (0 x 0) means 1: the routing weight went in before the down projection. Throws Error if the shapes disagree.
+/// out[t] = sum over k, ascending and in float, of weight[t, k] * y[row[t, k]], rounded to T once; slots whose row is
+/// -1 are left out. An empty weight_TK (0 x 0) means 1: the routing weight went in before the down projection. Throws
+/// Error if the shapes disagree.
 template <class T>
 void combine(const ExecSpace& exec, View2D<const T> y_RD, View2D<const int> row_TK, View2D<const float> weight_TK,
              View2D<T> out_TD);

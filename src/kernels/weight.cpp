@@ -87,6 +87,20 @@ View3D<W> Weight::values() const {
   return *values;
 }
 
+Weight Weight::matrix(int i) const {
+  M2_REQUIRE(i >= 0 && i < num_matrices(), "weight: matrix {} was asked for, there are {}", i, num_matrices());
+  const auto only = [i](const auto& stack) {
+    using View = std::decay_t<decltype(stack)>;
+    if (stack.data() == nullptr) return View(nullptr, 1, stack.extent(1), stack.extent(2));
+    return View(stack.data() + std::int64_t(i) * stack.extent(1) * stack.extent(2), 1, stack.extent(1),
+                stack.extent(2));
+  };
+  Weight weight = *this;
+  weight.values_ = std::visit([&](const auto& values) -> decltype(values_) { return only(values); }, values_);
+  weight.scale_inv_ = only(scale_inv_);
+  return weight;
+}
+
 std::byte* Weight::data() const {
   return std::visit([](const auto& values) { return reinterpret_cast<std::byte*>(values.data()); }, values_);
 }

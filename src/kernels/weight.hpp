@@ -45,6 +45,9 @@ class Weight {
   /// (E, num_scale_rows, num_scale_columns); empty unless the dtype is float8_e4m3fn.
   View3D<float> scale_inv() const { return scale_inv_; }
 
+  /// Matrix i alone: a view of this weight's memory, which must outlive it.
+  Weight matrix(int i) const;
+
   /// The values in storage order, without the scales: `bytes()` bytes in MemorySpace.
   std::byte* data() const;
   std::int64_t bytes() const;

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "config/minimax_m2_config.hpp"
 #include "core/views.hpp"
 #include "core/workspace.hpp"
 #include "kernels/permute.hpp"
+#include "model/exchange_buffers.hpp"
+#include "model/expert_rows.hpp"
 
 namespace m2 {
 
@@ -23,32 +26,49 @@ struct AttentionActivations {
         attended_TN(workspace.take<T>(num_tokens, std::int64_t(config.num_attention_heads) * config.head_dim)) {}
 };
 
-/// Buffers of one mixture of experts for T tokens; each goes to K experts, which makes R = T K routed rows.
-template <class T>
-struct MoEActivations {
+/// What the router says of T tokens.
+struct Routing {
   View2D<float> logits_TE;
   View2D<int> expert_TK;
   View2D<float> weight_TK;
-  View1D<int> permute_scratch, offset_E1, token_R;
-  View2D<int> row_TK;
-  View1D<float> weight_R;
-  View2D<T> x_RD, gate_up_R2F, activated_RF, y_RD;
 
-  MoEActivations(const MiniMaxM2Config& config, std::int64_t num_tokens, Workspace& workspace)
+  Routing(const MiniMaxM2Config& config, std::int64_t num_tokens, Workspace& workspace)
       : logits_TE(workspace.take<float>(num_tokens, config.num_local_experts)),
         expert_TK(workspace.take<int>(num_tokens, config.num_experts_per_tok)),
-        weight_TK(workspace.take<float>(num_tokens, config.num_experts_per_tok)),
-        permute_scratch(workspace.take<int>(
+        weight_TK(workspace.take<float>(num_tokens, config.num_experts_per_tok)) {}
+};
+
+/// Buffers of one mixture of experts for T tokens, where all experts are in this process: R = T K rows.
+template <class T>
+struct LocalDispatchBuffers {
+  View1D<int> permute_scratch, token_R;
+  View2D<int> row_TK;
+  ExpertRows<T> rows;
+
+  LocalDispatchBuffers(const MiniMaxM2Config& config, std::int64_t num_tokens, Workspace& workspace)
+      : permute_scratch(workspace.take<int>(
             permute_scratch_size(num_tokens, config.num_experts_per_tok, config.num_local_experts))),
-        offset_E1(workspace.take<int>(config.num_local_experts + 1)),
         token_R(workspace.take<int>(num_tokens * config.num_experts_per_tok)),
         row_TK(workspace.take<int>(num_tokens, config.num_experts_per_tok)),
-        weight_R(workspace.take<float>(num_tokens * config.num_experts_per_tok)),
-        x_RD(workspace.take<T>(num_tokens * config.num_experts_per_tok, config.hidden_size)),
-        gate_up_R2F(
-            workspace.take<T>(num_tokens * config.num_experts_per_tok, 2 * std::int64_t(config.intermediate_size))),
-        activated_RF(workspace.take<T>(num_tokens * config.num_experts_per_tok, config.intermediate_size)),
-        y_RD(workspace.take<T>(num_tokens * config.num_experts_per_tok, config.hidden_size)) {}
+        rows(config, num_tokens * config.num_experts_per_tok, config.num_local_experts, workspace) {}
+};
+
+/// Buffers of one mixture of experts for T tokens.
+template <class T>
+struct MoEActivations {
+  Routing routing;
+  std::optional<LocalDispatchBuffers<T>> local;  ///< one of the two
+  std::optional<ExchangeBuffers<T>> exchange;
+
+  MoEActivations(const MiniMaxM2Config& config, const ExpertParallel* parallel, std::int64_t num_tokens,
+                 Workspace& workspace)
+      : routing(config, num_tokens, workspace) {
+    if (parallel) {
+      exchange.emplace(config, *parallel, num_tokens, workspace);
+    } else {
+      local.emplace(config, num_tokens, workspace);
+    }
+  }
 };
 
 /// Every buffer of a pass through the blocks. Attention and experts use the same memory in turn.
@@ -61,20 +81,20 @@ struct Activations {
   AttentionActivations<T> attention;
   MoEActivations<T> moe;
 
-  Activations(const MiniMaxM2Config& config, std::int64_t num_tokens, std::int64_t gemm_workspace_bytes,
-              Workspace& workspace)
+  Activations(const MiniMaxM2Config& config, const ExpertParallel* parallel, std::int64_t num_tokens,
+              std::int64_t gemm_workspace_bytes, Workspace& workspace)
       : hidden_TD(workspace.take<T>(num_tokens, config.hidden_size)),
         normed_TD(workspace.take<T>(num_tokens, config.hidden_size)),
         branch_TD(workspace.take<T>(num_tokens, config.hidden_size)),
         gemm_workspace(workspace.take<std::byte>(gemm_workspace_bytes)),
-        attention(in_frame<AttentionActivations<T>>(config, num_tokens, workspace)),
-        moe(in_frame<MoEActivations<T>>(config, num_tokens, workspace)) {}
+        attention(in_frame<AttentionActivations<T>>(workspace, config, num_tokens)),
+        moe(in_frame<MoEActivations<T>>(workspace, config, parallel, num_tokens)) {}
 
  private:
-  template <class Part>
-  static Part in_frame(const MiniMaxM2Config& config, std::int64_t num_tokens, Workspace& workspace) {
+  template <class Part, class... Args>
+  static Part in_frame(Workspace& workspace, const Args&... args) {
     const Workspace::Frame frame(workspace);
-    return Part(config, num_tokens, workspace);
+    return Part(args..., workspace);
   }
 };
 

@@ -10,9 +10,10 @@
 
 namespace m2 {
 
-Block::Block(int layer_idx, const MiniMaxM2Config& config, const MoEConfig& moe, const BackendConfig& backend)
+Block::Block(int layer_idx, const MiniMaxM2Config& config, const MoEConfig& moe, const BackendConfig& backend,
+             const std::shared_ptr<ExpertParallel>& parallel)
     : self_attn(config, backend),
-      mlp(config, moe, backend),
+      mlp(layer_idx, config, moe, backend, parallel),
       prefix_(fmt::format("layers/{}/", layer_idx)),
       rms_norm_eps_(float(config.rms_norm_eps)),
       hidden_size_(config.hidden_size),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,9 @@ namespace m2 {
 /// One layer: attention and a mixture of experts, each behind an RMSNorm and added to the residual stream.
 class Block {
  public:
-  Block(int layer_idx, const MiniMaxM2Config& config, const MoEConfig& moe, const BackendConfig& backend);
+  /// `parallel`: where the experts are split over ranks; nullptr where all are here.
+  Block(int layer_idx, const MiniMaxM2Config& config, const MoEConfig& moe, const BackendConfig& backend,
+        const std::shared_ptr<ExpertParallel>& parallel = nullptr);
 
   /// Adds the layer's two branches to buffers.hidden_TD. `cache` is this layer's storage.
   template <class T>

@@ -22,16 +22,16 @@ void clear_weights(const ExecSpace& exec, View1D<const std::uint8_t> skip_T, Vie
 
 template <class T>
 void Gate::forward(const ExecSpace& exec, View2D<const T> x_TD, View1D<const std::uint8_t> skip_experts_T,
-                   const MoEActivations<T>& buffers, View1D<std::byte> gemm_workspace) const {
-  gemm<T, float>(exec, GemmProvider::kokkos, x_TD, weight, gemm_workspace, buffers.logits_TE);
+                   const Routing& routing, View1D<std::byte> gemm_workspace) const {
+  gemm<T, float>(exec, GemmProvider::kokkos, x_TD, weight, gemm_workspace, routing.logits_TE);
   if (backend_.fake_balanced_gate) {
     route_balanced(exec, /*first_slot=*/0, config_.num_local_experts, backend_.fake_gate_noise, /*seed=*/0,
-                   buffers.expert_TK, buffers.weight_TK);
+                   routing.expert_TK, routing.weight_TK);
   } else {
-    route(exec, buffers.logits_TE, selection_bias, router_options(moe_, backend_), buffers.expert_TK,
-          buffers.weight_TK);
+    route(exec, routing.logits_TE, selection_bias, router_options(moe_, backend_), routing.expert_TK,
+          routing.weight_TK);
   }
-  clear_weights(exec, skip_experts_T, buffers.weight_TK);
+  clear_weights(exec, skip_experts_T, routing.weight_TK);
 }
 
 void Gate::init_weights(const ExecSpace& exec, std::uint64_t seed, const std::string& prefix) {
@@ -55,9 +55,9 @@ std::vector<Parameter> Gate::parameters(const std::string& prefix) {
   return list;
 }
 
-template void Gate::forward<float>(const ExecSpace&, View2D<const float>, View1D<const std::uint8_t>,
-                                   const MoEActivations<float>&, View1D<std::byte>) const;
-template void Gate::forward<Bf16>(const ExecSpace&, View2D<const Bf16>, View1D<const std::uint8_t>,
-                                  const MoEActivations<Bf16>&, View1D<std::byte>) const;
+template void Gate::forward<float>(const ExecSpace&, View2D<const float>, View1D<const std::uint8_t>, const Routing&,
+                                   View1D<std::byte>) const;
+template void Gate::forward<Bf16>(const ExecSpace&, View2D<const Bf16>, View1D<const std::uint8_t>, const Routing&,
+                                  View1D<std::byte>) const;
 
 }  // namespace m2

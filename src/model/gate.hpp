@@ -19,11 +19,11 @@ class Gate {
   Gate(const MiniMaxM2Config& config, const MoEConfig& moe, const BackendConfig& backend)
       : config_(config), moe_(moe), backend_(backend) {}
 
-  /// Fills buffers.logits_TE (also when fake_balanced_gate ignores them), expert_TK and weight_TK. Tokens with a
+  /// Fills logits_TE (also when fake_balanced_gate ignores them), expert_TK and weight_TK. Tokens with a
   /// non-zero skip_experts_T get weight 0.
   template <class T>
   void forward(const ExecSpace& exec, View2D<const T> x_TD, View1D<const std::uint8_t> skip_experts_T,
-               const MoEActivations<T>& buffers, View1D<std::byte> gemm_workspace) const;
+               const Routing& routing, View1D<std::byte> gemm_workspace) const;
 
   /// The weight normal with deviation 0.02, the selection bias 0.
   void init_weights(const ExecSpace& exec, std::uint64_t seed, const std::string& prefix);

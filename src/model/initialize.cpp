@@ -25,6 +25,14 @@ void fill_normal(const ExecSpace& exec, std::uint64_t seed, const Parameter& par
   }
 }
 
+void fill_normal_expert(const ExecSpace& exec, std::uint64_t seed, const Parameter& parameter, int i,
+                        NormalDistribution distribution) {
+  const RandomStream stream{.seed = seed, .stream = stream_of(parameter.name)};
+  const Weight expert = parameter.weight->matrix(i);
+  const std::int64_t size = std::int64_t(expert.num_rows()) * expert.num_columns();
+  fill_normal(exec, stream, distribution, parameter.experts[i] * size, expert);
+}
+
 void fill_ones(const ExecSpace& exec, const Parameter& parameter) { Kokkos::deep_copy(exec, *parameter.vector, 1.0f); }
 
 void fill_zeros(const ExecSpace& exec, const Parameter& parameter) { Kokkos::deep_copy(exec, *parameter.vector, 0.0f); }

@@ -13,6 +13,10 @@ namespace m2 {
 void fill_normal(const ExecSpace& exec, std::uint64_t seed, const Parameter& parameter,
                  NormalDistribution distribution);
 
+/// The same for local expert i of a stack, by its place in the whole stack.
+void fill_normal_expert(const ExecSpace& exec, std::uint64_t seed, const Parameter& parameter, int i,
+                        NormalDistribution distribution);
+
 /// Fills a vector with ones, or zeros.
 void fill_ones(const ExecSpace& exec, const Parameter& parameter);
 void fill_zeros(const ExecSpace& exec, const Parameter& parameter);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "comm/one_rank.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/permute.hpp"
 #include "model/backend.hpp"
@@ -126,10 +127,25 @@ void reserve_positions(const CallCache& call, const PackedInput& packed) {
   }
 }
 
+// Nothing where all experts are here, unless backend.dispatcher asks for the exchange all the same.
+std::shared_ptr<ExpertParallel> resolve_expert_parallel(const MiniMaxM2Config& config, const ModelOptions& options) {
+  const std::shared_ptr<ExpertParallel>& parallel = options.expert_parallel;
+  const bool alone = !parallel || parallel->group->size() == 1;
+  M2_REQUIRE(alone || options.backend.dispatcher != DispatcherBackend::local,
+             "backend.dispatcher: local needs all experts in one process, and they are split over {} ranks",
+             parallel->group->size());
+  if (!alone) return parallel;
+  if (options.backend.dispatcher != DispatcherBackend::all_to_all) return nullptr;
+  if (parallel) return parallel;
+  return std::make_shared<ExpertParallel>(ExpertParallel{
+      .group = one_rank(), .placement = ExpertPlacement::even(config.num_hidden_layers, config.num_local_experts, 1)});
+}
+
 }  // namespace
 
 MiniMaxM2ForCausalLM::MiniMaxM2ForCausalLM(const MiniMaxM2Config& config, const ModelOptions& options)
-    : model(config, options.backend, resolve_moe_config(config, options.moe_config, options.moe_overrides)),
+    : model(config, options.backend, resolve_moe_config(config, options.moe_config, options.moe_overrides),
+            resolve_expert_parallel(config, options)),
       config_(config),
       backend_(options.backend),
       dtype_(options.dtype.value_or(config.dtype)),
@@ -156,8 +172,9 @@ CausalLMOutput MiniMaxM2ForCausalLM::forward_as(const InputIds& input_ids, const
   reserve_positions(call, packed);
   const CausalLMOutput out = make_output(*this, input_ids, std::ssize(positions), options.output_hidden_states);
 
-  const std::int64_t num_tokens = packed.tokens.size();
-  for (std::int64_t begin = 0; begin < num_tokens; begin += kForwardChunk) {
+  const std::int64_t num_tokens = packed.tokens.size(), num_passes = passes_for(num_tokens);
+  for (std::int64_t pass = 0; pass < num_passes; ++pass) {
+    const std::int64_t begin = std::min(pass * kForwardChunk, num_tokens);
     const std::int64_t count = std::min(kForwardChunk, num_tokens - begin);
     const std::span<const std::int64_t> source = std::span(packed.source_T).subspan(begin, count);
     grow_workspace(step_bytes<T>(count, count));
@@ -186,6 +203,13 @@ CausalLMOutput MiniMaxM2ForCausalLM::forward_as(const InputIds& input_ids, const
     }
   }
   return out;
+}
+
+// As many as the rank with most tokens needs: each pass is collective where experts are split over ranks.
+std::int64_t MiniMaxM2ForCausalLM::passes_for(std::int64_t num_tokens) const {
+  const std::int64_t passes = (num_tokens + kForwardChunk - 1) / kForwardChunk;
+  const std::shared_ptr<ExpertParallel>& parallel = model.expert_parallel();
+  return parallel ? parallel->group->max_values(std::span(&passes, 1))[0] : passes;
 }
 
 View2D<const float> MiniMaxM2ForCausalLM::step(const PackedTokens& tokens, std::span<const int> logit_rows,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -20,6 +21,8 @@ struct ModelOptions {
   std::optional<MoEOverrides> moe_overrides = {};  ///< changes to the defaults; both is an error
   std::optional<DType> dtype = {};                 ///< of activations: float32 or bfloat16; unset: the configuration's
   ExecSpace exec = {};                             ///< the instance all work runs on
+  /// The experts split over ranks; unset: all here. forward() and step() are then collective.
+  std::shared_ptr<ExpertParallel> expert_parallel = {};
 };
 
 /// MiniMax-M2 with its language-model head. The names are those of NeMo AutoModel's class.
@@ -90,6 +93,7 @@ class MiniMaxM2ForCausalLM {
   template <class T>
   GemmProvider head_provider() const;
   void grow_workspace(std::int64_t bytes);
+  std::int64_t passes_for(std::int64_t num_tokens) const;
 
   MiniMaxM2Config config_;
   BackendConfig backend_;

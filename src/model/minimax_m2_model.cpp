@@ -2,6 +2,7 @@
 #include "model/minimax_m2_model.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/embedding.hpp"
 #include "kernels/rms_norm.hpp"
@@ -17,24 +18,29 @@ struct Buffers {
   PackedBatch batch;
   Activations<T> activations;
 
-  Buffers(const MiniMaxM2Config& config, std::int64_t num_tokens, std::int64_t gemm_bytes, Workspace& workspace)
-      : batch(num_tokens, config.rotary_dim, workspace), activations(config, num_tokens, gemm_bytes, workspace) {}
+  Buffers(const MiniMaxM2Config& config, const ExpertParallel* parallel, std::int64_t num_tokens,
+          std::int64_t gemm_bytes, Workspace& workspace)
+      : batch(num_tokens, config.rotary_dim, workspace),
+        activations(config, parallel, num_tokens, gemm_bytes, workspace) {}
 };
 
 }  // namespace
 
-MiniMaxM2Model::MiniMaxM2Model(const MiniMaxM2Config& config, const BackendConfig& backend, const MoEConfig& moe)
-    : config_(config), backend_(backend) {
+MiniMaxM2Model::MiniMaxM2Model(const MiniMaxM2Config& config, const BackendConfig& backend, const MoEConfig& moe,
+                               std::shared_ptr<ExpertParallel> parallel)
+    : config_(config), backend_(backend), parallel_(std::move(parallel)) {
   config.validate("model configuration");
   backend.validate();
   layers.reserve(config.num_hidden_layers);
-  for (int layer = 0; layer < config.num_hidden_layers; ++layer) layers.emplace_back(layer, config, moe, backend);
+  for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
+    layers.emplace_back(layer, config, moe, backend, parallel_);
+  }
 }
 
 template <class T>
 View2D<const T> MiniMaxM2Model::forward(const ExecSpace& exec, const PackedTokens& tokens, KVCache& cache,
                                         Workspace& workspace, const HiddenObserver<T>& observer) const {
-  Buffers<T> buffers(config_, tokens.size(), gemm_workspace_bytes<T>(tokens.size()), workspace);
+  Buffers<T> buffers(config_, parallel_.get(), tokens.size(), gemm_workspace_bytes<T>(tokens.size()), workspace);
   buffers.batch.fill(exec, tokens, cache, config_.rope_theta, backend_.rope_tables == Precision::bfloat16);
   const View2D<T> hidden_TD = buffers.activations.hidden_TD;
 
@@ -51,13 +57,15 @@ View2D<const T> MiniMaxM2Model::forward(const ExecSpace& exec, const PackedToken
 template <class T>
 std::int64_t MiniMaxM2Model::workspace_bytes(std::int64_t num_tokens) const {
   Workspace counter;
-  Buffers<T>(config_, num_tokens, gemm_workspace_bytes<T>(num_tokens), counter);
+  Buffers<T>(config_, parallel_.get(), num_tokens, gemm_workspace_bytes<T>(num_tokens), counter);
   return counter.peak_bytes();
 }
 
 template <class T>
 std::int64_t MiniMaxM2Model::gemm_workspace_bytes(std::int64_t num_tokens) const {
   std::int64_t bytes = 0;
+  const std::int64_t top_k = config_.num_experts_per_tok;
+  const std::int64_t routed_rows = parallel_ ? parallel_->max_pairs(int(top_k)) : num_tokens * top_k;
   const auto consider = [&](LinearBackend choice, const char* key, const Weight& weight, std::int64_t num_rows) {
     const GemmProvider provider = resolve_provider(choice, key, kDTypeOf<T>, weight.dtype());
     bytes = std::max(bytes, m2::gemm_workspace_bytes(provider, kDTypeOf<T>, weight.dtype(), int(num_rows),
@@ -70,7 +78,7 @@ std::int64_t MiniMaxM2Model::gemm_workspace_bytes(std::int64_t num_tokens) const
     }
     consider(LinearBackend::kokkos, "linear", block.mlp.gate.weight, num_tokens);
     for (const Weight* weight : {&block.mlp.experts.gate_up, &block.mlp.experts.down}) {
-      consider(backend_.experts, "experts", *weight, num_tokens * config_.num_experts_per_tok);
+      consider(backend_.experts, "experts", *weight, routed_rows);
     }
   }
   return bytes;
@@ -81,6 +89,23 @@ void MiniMaxM2Model::init_weights(const ExecSpace& exec, std::uint64_t seed) {
   fill_normal(exec, seed, embedding, {.mean = 0.0f, .deviation = 1.0f});
   Kokkos::deep_copy(exec, norm, 1.0f);
   for (Block& block : layers) block.init_weights(exec, seed);
+}
+
+void MiniMaxM2Model::count_expert_load(const ExecSpace& exec) {
+  for (Block& block : layers) {
+    block.mlp.load_E = View1D<std::int64_t>(Kokkos::view_alloc(exec, "m2::load_E"), config_.num_local_experts);
+  }
+}
+
+std::vector<std::vector<std::int64_t>> MiniMaxM2Model::expert_load(const ExecSpace& exec) const {
+  std::vector<std::vector<std::int64_t>> load;
+  for (const Block& block : layers) {
+    std::vector<std::int64_t>& layer = load.emplace_back(block.mlp.load_E.extent(0));
+    Kokkos::deep_copy(exec, Kokkos::View<std::int64_t*, Kokkos::LayoutRight, HostSpace>(layer.data(), layer.size()),
+                      block.mlp.load_E);
+  }
+  exec.fence("m2::expert_load: the host reads the counts");
+  return load;
 }
 
 std::vector<Parameter> MiniMaxM2Model::parameters() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "config/backend_config.hpp"
@@ -18,11 +19,14 @@ using HiddenObserver = std::function<void(int index, View2D<const T> hidden_TD)>
 /// The decoder without its head: embedding, blocks, final norm.
 class MiniMaxM2Model {
  public:
-  /// Without memory for the parameters. Throws Error when `config`, `moe` or `backend` ask for what is not supported.
-  MiniMaxM2Model(const MiniMaxM2Config& config, const BackendConfig& backend, const MoEConfig& moe);
+  /// Without memory for the parameters. `parallel`: where the experts are split over ranks; nullptr where all are here.
+  /// Throws Error when `config`, `moe` or `backend` ask for what is not supported.
+  MiniMaxM2Model(const MiniMaxM2Config& config, const BackendConfig& backend, const MoEConfig& moe,
+                 std::shared_ptr<ExpertParallel> parallel = nullptr);
 
   /// Final hidden states of `tokens`, (T, D). Their keys and values go to `cache`, whose sequences must have room
-  /// reserved for the tokens' cache positions. The result lies in a buffer of `workspace`, valid until the caller's
+  /// reserved for the tokens' cache positions. Collective where the experts are split over ranks: a rank without tokens
+  /// passes none. The result lies in a buffer of `workspace`, valid until the caller's
   /// frame ends.
   template <class T>
   View2D<const T> forward(const ExecSpace& exec, const PackedTokens& tokens, KVCache& cache, Workspace& workspace,
@@ -37,6 +41,14 @@ class MiniMaxM2Model {
 
   std::vector<Parameter> parameters();
 
+  /// nullptr where all experts are in this process.
+  const std::shared_ptr<ExpertParallel>& expert_parallel() const { return parallel_; }
+
+  /// From now on forward() counts how many of this rank's tokens choose each expert.
+  void count_expert_load(const ExecSpace& exec);
+  /// The counts so far, (layers, E); empty without count_expert_load().
+  std::vector<std::vector<std::int64_t>> expert_load(const ExecSpace& exec) const;
+
   Weight embed_tokens;  ///< (V, D)
   std::vector<Block> layers;
   View1D<float> norm;
@@ -47,6 +59,7 @@ class MiniMaxM2Model {
 
   MiniMaxM2Config config_;
   BackendConfig backend_;
+  std::shared_ptr<ExpertParallel> parallel_;
 };
 
 }  // namespace m2

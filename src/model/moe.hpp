@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "model/gate.hpp"
@@ -14,17 +16,23 @@ namespace m2 {
 /// The mixture of experts of one layer: route, dispatch, compute, combine. No token is dropped.
 class MoE {
  public:
-  MoE(const MiniMaxM2Config& config, const MoEConfig& moe, const BackendConfig& backend)
-      : gate(config, moe, backend), experts(config, moe, backend), dispatcher_(moe) {}
+  /// `parallel`: where the experts are split over ranks; nullptr where all are here.
+  MoE(int layer_idx, const MiniMaxM2Config& config, const MoEConfig& moe, const BackendConfig& backend,
+      const std::shared_ptr<ExpertParallel>& parallel);
 
-  /// out[t] = sum over the token's experts of weight * expert(x[t]); 0 for tokens that skip the experts.
+  /// out[t] = sum over the token's experts of weight * expert(x[t]); 0 for tokens that skip the experts. Collective
+  /// where the experts are split over ranks.
   template <class T>
   void forward(const ExecSpace& exec, View2D<const T> x_TD, const PackedBatch& batch, const MoEActivations<T>& buffers,
                View1D<std::byte> gemm_workspace, View2D<T> out_TD) const {
-    gate.forward<T>(exec, x_TD, batch.skip_experts_T, buffers, gemm_workspace);
-    dispatcher_.dispatch<T>(exec, x_TD, buffers);
-    experts.forward<T>(exec, buffers, gemm_workspace);
-    dispatcher_.combine<T>(exec, buffers, out_TD);
+    gate.forward<T>(exec, x_TD, batch.skip_experts_T, buffers.routing, gemm_workspace);
+    if (load_E.extent(0) > 0) count_experts(exec, buffers.routing.expert_TK, load_E);
+    const RunExperts<T> run_experts = [&](const ExpertRows<T>& rows) {
+      experts.forward<T>(exec, rows, gemm_workspace);
+    };
+    std::visit(
+        [&](const auto& dispatcher) { dispatcher.template forward<T>(exec, x_TD, buffers, run_experts, out_TD); },
+        dispatcher_);
   }
 
   void init_weights(const ExecSpace& exec, std::uint64_t seed, const std::string& prefix) {
@@ -41,9 +49,10 @@ class MoE {
 
   Gate gate;
   GroupedExperts experts;
+  View1D<std::int64_t> load_E;  ///< if it has elements: forward() adds how many of this rank's tokens chose each expert
 
  private:
-  TokenDispatcher dispatcher_;
+  std::variant<LocalDispatcher, AllToAllDispatcher> dispatcher_;
 };
 
 }  // namespace m2

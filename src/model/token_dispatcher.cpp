@@ -6,23 +6,22 @@
 namespace m2 {
 
 template <class T>
-void TokenDispatcher::dispatch(const ExecSpace& exec, View2D<const T> x_TD, const MoEActivations<T>& buffers) const {
-  permute_plan(exec, buffers.expert_TK, moe_.n_routed_experts, buffers.permute_scratch, buffers.offset_E1,
-               buffers.row_TK, buffers.token_R);
-  permute_weights(exec, buffers.weight_TK, buffers.row_TK, buffers.weight_R);
-  gather_rows<T>(exec, x_TD, buffers.token_R, buffers.x_RD);
+void LocalDispatcher::forward(const ExecSpace& exec, View2D<const T> x_TD, const MoEActivations<T>& buffers,
+                              const RunExperts<T>& run_experts, View2D<T> out_TD) const {
+  const auto& [expert_TK, weight_TK] = std::tie(buffers.routing.expert_TK, buffers.routing.weight_TK);
+  const LocalDispatchBuffers<T>& local = *buffers.local;
+  permute_plan(exec, expert_TK, moe_.n_routed_experts, local.permute_scratch, local.rows.offset_L1, local.row_TK,
+               local.token_R);
+  permute_weights(exec, weight_TK, local.row_TK, local.rows.weight_R);
+  gather_rows<T>(exec, x_TD, local.token_R, local.rows.x_RD);
+  run_experts(local.rows);
+  const View2D<const float> weight = moe_.apply_router_weight_after_down ? weight_TK : View2D<float>();
+  combine<T>(exec, local.rows.y_RD, local.row_TK, weight, out_TD);
 }
 
-template <class T>
-void TokenDispatcher::combine(const ExecSpace& exec, const MoEActivations<T>& buffers, View2D<T> out_TD) const {
-  const View2D<const float> weight_TK = moe_.apply_router_weight_after_down ? buffers.weight_TK : View2D<float>();
-  m2::combine<T>(exec, buffers.y_RD, buffers.row_TK, weight_TK, out_TD);
-}
-
-template void TokenDispatcher::dispatch<float>(const ExecSpace&, View2D<const float>,
-                                               const MoEActivations<float>&) const;
-template void TokenDispatcher::dispatch<Bf16>(const ExecSpace&, View2D<const Bf16>, const MoEActivations<Bf16>&) const;
-template void TokenDispatcher::combine<float>(const ExecSpace&, const MoEActivations<float>&, View2D<float>) const;
-template void TokenDispatcher::combine<Bf16>(const ExecSpace&, const MoEActivations<Bf16>&, View2D<Bf16>) const;
+template void LocalDispatcher::forward<float>(const ExecSpace&, View2D<const float>, const MoEActivations<float>&,
+                                              const RunExperts<float>&, View2D<float>) const;
+template void LocalDispatcher::forward<Bf16>(const ExecSpace&, View2D<const Bf16>, const MoEActivations<Bf16>&,
+                                             const RunExperts<Bf16>&, View2D<Bf16>) const;
 
 }  // namespace m2

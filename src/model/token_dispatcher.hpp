@@ -1,27 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
+#include <memory>
+#include <vector>
+
 #include "config/moe_config.hpp"
 #include "model/activations.hpp"
 
 namespace m2 {
 
+/// Computes rows sorted by expert: GroupedExperts::forward.
+template <class T>
+using RunExperts = std::function<void(const ExpertRows<T>& rows)>;
+
 /// Brings each token to its experts and their answers back, where all experts are in this process.
-class TokenDispatcher {
+class LocalDispatcher {
  public:
-  explicit TokenDispatcher(const MoEConfig& moe) : moe_(moe) {}
+  explicit LocalDispatcher(const MoEConfig& moe) : moe_(moe) {}
 
-  /// From expert_TK and weight_TK: sorts the routed rows by expert (offset_E1, row_TK, token_R, weight_R) and copies
-  /// the tokens into that order (x_RD).
+  /// out[t] = sum over the token's experts of weight * expert(x[t]), in float and in the order of the router's slots.
   template <class T>
-  void dispatch(const ExecSpace& exec, View2D<const T> x_TD, const MoEActivations<T>& buffers) const;
-
-  /// out[t] = sum of the answers y_RD of token t's experts, times their weights, in float and in a fixed order.
-  template <class T>
-  void combine(const ExecSpace& exec, const MoEActivations<T>& buffers, View2D<T> out_TD) const;
+  void forward(const ExecSpace& exec, View2D<const T> x_TD, const MoEActivations<T>& buffers,
+               const RunExperts<T>& run_experts, View2D<T> out_TD) const;
 
  private:
   MoEConfig moe_;
+};
+
+/// The same where the experts are split over ranks, with the same bits unless ExpertParallel::reduce_answers is set.
+/// forward() is collective: a rank without tokens serves its experts. A token crosses to a rank once, however many of
+/// its experts are there; each expert's answer returns by itself, so that the sum has one order for every layout.
+class AllToAllDispatcher {
+ public:
+  AllToAllDispatcher(const MoEConfig& moe, std::shared_ptr<ExpertParallel> parallel, int layer);
+
+  /// As LocalDispatcher::forward. Throws Error when the exchange fails.
+  template <class T>
+  void forward(const ExecSpace& exec, View2D<const T> x_TD, const MoEActivations<T>& buffers,
+               const RunExperts<T>& run_experts, View2D<T> out_TD) const;
+
+ private:
+  MoEConfig moe_;
+  std::shared_ptr<ExpertParallel> parallel_;
+  int num_local_experts_;
+  int layer_;
+  mutable ExpertMap map_;  // made at the first pass: construction needs no device
 };
 
 }  // namespace m2

@@ -117,8 +117,8 @@ TEST(Checks, OfThePermutation) {
             "permute_weights: elements of weight_R (7) and elements of weight_TK (8) must agree");
   EXPECT_EQ(message_of([&] { gather_rows<float>(exec(), matrix(4, 8), integers(5), matrix(6, 8)); }),
             "gather_rows: elements of token_R (5) and rows of out_RD (6) must agree");
-  EXPECT_EQ(message_of([&] { combine<float>(exec(), matrix(7, 8), integers(4, 2), matrix(4, 2), matrix(4, 8)); }),
-            "combine: rows of y_RD (7) and elements of row_TK (8) must agree");
+  EXPECT_EQ(message_of([&] { combine<float>(exec(), matrix(9, 8), integers(4, 2), matrix(4, 2), matrix(4, 8)); }),
+            "combine: y_RD has 9 rows, row_TK only 8 elements");
 }
 
 }  // namespace
