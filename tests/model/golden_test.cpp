@@ -101,13 +101,14 @@ TEST_P(Golden, GreedyTokens) {
 }
 
 // What the router of block `layer` answers when the block is given the residual stream `hidden`.
-struct Routing {
+struct RouterAnswers {
   std::vector<float> logits, weight;
   std::vector<int> expert;
 };
 
 template <class T>
-Routing route_hidden(MiniMaxM2ForCausalLM& model, const InputIds& input, int layer, std::span<const float> hidden) {
+RouterAnswers route_hidden(MiniMaxM2ForCausalLM& model, const InputIds& input, int layer,
+                           std::span<const float> hidden) {
   const MiniMaxM2Config& config = model.config();
   const std::int64_t num_tokens = std::ssize(input.ids);
   Workspace workspace(exec(), 64 << 20);
@@ -117,7 +118,7 @@ Routing route_hidden(MiniMaxM2ForCausalLM& model, const InputIds& input, int lay
   for (int b = 0; b < input.num_sequences; ++b) EXPECT_TRUE(cache.reserve(cache.add_sequence(), input.length));
   PackedBatch batch(num_tokens, config.rotary_dim, workspace);
   batch.fill(exec(), tokens, cache, config.rope_theta, /*round_rope=*/false);
-  const Activations<T> buffers(config, num_tokens, /*gemm_workspace_bytes=*/0, workspace);
+  const Activations<T> buffers(config, /*parallel=*/nullptr, num_tokens, /*gemm_workspace_bytes=*/0, workspace);
 
   const Block& block = model.model.layers[layer];
   const auto eps = float(config.rms_norm_eps);
@@ -127,17 +128,18 @@ Routing route_hidden(MiniMaxM2ForCausalLM& model, const InputIds& input, int lay
                              buffers.gemm_workspace, buffers.branch_TD);
   residual_add<T>(exec(), buffers.branch_TD, hidden_TD);
   rms_norm<T>(exec(), hidden_TD, block.post_attention_layernorm, eps, RmsNormOrder::cast_last, buffers.normed_TD);
-  block.mlp.gate.forward<T>(exec(), buffers.normed_TD, batch.skip_experts_T, buffers.moe, buffers.gemm_workspace);
-  return {.logits = to_host(buffers.moe.logits_TE),
-          .weight = to_host(buffers.moe.weight_TK),
-          .expert = to_host_as_is(buffers.moe.expert_TK)};
+  block.mlp.gate.forward<T>(exec(), buffers.normed_TD, batch.skip_experts_T, buffers.moe.routing,
+                            buffers.gemm_workspace);
+  return {.logits = to_host(buffers.moe.routing.logits_TE),
+          .weight = to_host(buffers.moe.routing.weight_TK),
+          .expert = to_host_as_is(buffers.moe.routing.expert_TK)};
 }
 
 TEST_P(Golden, RoutingOfEveryBlock) {
   auto model = fixture.model(DType::float32);
   const int top_k = model.config().num_experts_per_tok;
   for (int layer = 0; layer < model.config().num_hidden_layers; ++layer) {
-    Routing routing =
+    RouterAnswers routing =
         route_hidden<float>(model, fixture.input_ids(), layer, fixture.floats("hidden." + std::to_string(layer)));
     const auto logits = fixture.floats("router_logits." + std::to_string(layer));
     EXPECT_TRUE(all_close(routing.logits, logits, relative_bound(logits, kFloatTolerance)));
@@ -170,7 +172,7 @@ std::set<std::int64_t> flipped_tokens(MiniMaxM2ForCausalLM& model, const Fixture
   std::set<std::int64_t> flipped;
   const int top_k = model.config().num_experts_per_tok, num_experts = model.config().num_local_experts;
   for (int layer = 0; layer < model.config().num_hidden_layers; ++layer) {
-    Routing ours = route_hidden<Bf16>(model, fixture.input_ids(), layer, to_host(out.hidden_states[layer]));
+    RouterAnswers ours = route_hidden<Bf16>(model, fixture.input_ids(), layer, to_host(out.hidden_states[layer]));
     const auto expected = fixture.ints("topk_index." + std::to_string(layer));
     const auto logits = fixture.floats("router_logits." + std::to_string(layer));
     const auto bias = to_host(model.model.layers[layer].mlp.gate.selection_bias);
