@@ -2,8 +2,6 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <Kokkos_Core.hpp>
-#include <algorithm>
-#include <array>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -13,21 +11,26 @@
 #include <string>
 #include <vector>
 
+#include "comm/session.hpp"
 #include "config/deck.hpp"
 #include "core/error.hpp"
 #include "core/stop_signal.hpp"
 #include "infer/jobs.hpp"
 #include "infer/output_lines.hpp"
+#include "infer/placement_file.hpp"
 
 namespace {
 
-enum ExitCode { kDone = 0, kFailed = 1, kBadUsage = 2, kSignalBase = 128 };
+// kRequeue: sysexits' EX_TEMPFAIL, which the Slurm scripts of inputs/slurm turn into a requeue.
+enum ExitCode { kDone = 0, kFailed = 1, kBadUsage = 2, kRequeue = 75, kSignalBase = 128 };
 
 struct Arguments {
   std::string deck;
   std::vector<std::string> overrides;
   bool check = false;
   std::string print_deck;
+  std::string expert_load;  // of --make-placement
+  int num_ranks = 0, num_replicas = 0;
 };
 
 constexpr const char* kDescription =
@@ -40,43 +43,18 @@ constexpr const char* kFooter =
     "  m2 --print-deck generate > my.yaml        a complete commented deck to start from\n"
     "  m2 my.yaml --check                        is it right, and does it fit into the memory?\n"
     "  m2 my.yaml                                run it\n"
+    "  mpirun -n 4 m2 my.yaml                    the same, with the experts split over 4 ranks\n"
     "  m2 my.yaml sampling.seed=7 output.file=seed7.jsonl\n"
     "  m2 my.yaml output.resume=true             go on after an interruption\n"
+    "  m2 --make-placement load.json --ranks 8 > placement.json\n"
     "\n"
-    "Threads: OMP_NUM_THREADS; all cores if it is not set. Progress goes to standard error,\n"
-    "results to output.file or standard output.\n"
-    "Exit codes: 0 done, 1 failed, 2 bad deck or usage, 128 + signal when stopped.";
-
-// What the launcher says, by the names of Open MPI, of PMI (MPICH, Intel MPI) and of Slurm.
-struct Launcher {
-  const char *size, *rank;
-};
-constexpr std::array<Launcher, 3> kLaunchers{{{"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"},
-                                              {"PMI_SIZE", "PMI_RANK"},
-                                              {"SLURM_STEP_NUM_TASKS", "SLURM_PROCID"}}};
-
-int number_of(const char* variable) {
-  const char* value = std::getenv(variable);
-  return value ? std::atoi(value) : 0;
-}
-
-bool is_first_rank() {
-  return std::ranges::all_of(kLaunchers, [](const Launcher& launcher) { return number_of(launcher.rank) == 0; });
-}
-
-// Ranks that know nothing of each other would all write the same file.
-void require_one_rank() {
-  for (const Launcher& launcher : kLaunchers) {
-    const int num_ranks = number_of(launcher.size);
-    if (num_ranks <= 1) continue;
-    throw m2::UsageError(
-        fmt::format("started on {} ranks ({}), and this version runs on one: start it with one rank and all cores",
-                    num_ranks, launcher.size));
-  }
-}
+    "Threads: OMP_NUM_THREADS; all cores if it is not set. Ranks: mpirun or srun --mpi=pmix.\n"
+    "Progress goes to standard error, results to output.file or standard output.\n"
+    "Exit codes: 0 done, 1 failed, 2 bad deck or usage, 75 stopped by SIGUSR1: run it again\n"
+    "with output.resume=true, 128 + signal when stopped by another signal.";
 
 // Returns an exit code for what ends here: --help, --version and bad arguments.
-std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
+std::optional<int> parse(int argc, char** argv, bool speaks, Arguments& arguments) {
   CLI::App app(kDescription, "m2");
   app.footer(kFooter);
   app.set_version_flag("--version", "m2 " M2_VERSION, "Print the version and stop");
@@ -86,25 +64,74 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
   app.add_option("--print-deck", arguments.print_deck, "Print a complete deck for the job and stop")
       ->type_name("JOB")
       ->check(CLI::IsMember({"generate", "score"}));
+  CLI::Option* placement = app.add_option("--make-placement", arguments.expert_load,
+                                          "Print a placement of experts for the loads of output.expert_load and stop");
+  placement->type_name("FILE");
+  CLI::Option* ranks = app.add_option("--ranks", arguments.num_ranks, "Of --make-placement: ranks that share experts");
+  ranks->type_name("N")->needs(placement)->check(CLI::Range(1, 1 << 16));
+  placement->needs(ranks);
+  app.add_option("--replicas", arguments.num_replicas, "Of --make-placement: second copies of busy experts, per layer")
+      ->type_name("N")
+      ->needs(placement)
+      ->check(CLI::Range(0, 1 << 20));
   try {
     app.parse(argc, argv);
-    if (arguments.deck.empty() == arguments.print_deck.empty()) throw CLI::RequiredError("DECK or --print-deck");
+    const int num_tasks = int(!arguments.deck.empty()) + int(!arguments.print_deck.empty()) + int(placement->count());
+    if (num_tasks != 1) throw CLI::RequiredError("DECK, --print-deck or --make-placement");
   } catch (const CLI::Success& success) {
-    return app.exit(success);
+    return speaks ? app.exit(success) : kDone;
   } catch (const CLI::ParseError& error) {
-    fmt::print(stderr, "m2: error: {}; see m2 --help\n", error.what());
+    if (speaks) fmt::print(stderr, "m2: error: {}; see m2 --help\n", error.what());
     return kBadUsage;
   }
   return std::nullopt;
 }
 
-void run(const Arguments& arguments) {
-  require_one_rank();
+void make_placement(const Arguments& arguments) {
+  const m2::ExpertLoad load = m2::read_expert_load(arguments.expert_load);
+  const int num_layers = int(load.size()), num_experts = int(load[0].size());
+  const auto balanced = m2::balance_experts(load, arguments.num_ranks, arguments.num_replicas);
+  const auto even = m2::ExpertPlacement::even(num_layers, num_experts, arguments.num_ranks);
+  m2::print_now(m2::placement_text(balanced, num_layers));
+  fmt::print(stderr,
+             "m2: load of the busiest rank over the average, worst layer: {:.3f}, with experts in order {:.3f}\n",
+             m2::imbalance(balanced, load), m2::imbalance(even, load));
+}
+
+void run(const Arguments& arguments, m2::Session& session) {
+  if (!arguments.print_deck.empty()) {
+    if (session.rank() == 0) {
+      m2::print_now(m2::print_deck(arguments.print_deck == "score" ? m2::Job::score : m2::Job::generate));
+    }
+    return;
+  }
+  if (!arguments.expert_load.empty()) return session.rank() == 0 ? make_placement(arguments) : void();
   const m2::Deck deck = m2::load_deck(arguments.deck, arguments.overrides);
   // Unbound threads: several jobs on one machine must not end up on the same cores. Kokkos warns unless this is set.
   ::setenv("OMP_PROC_BIND", "false", /*overwrite=*/0);
   const Kokkos::ScopeGuard kokkos;
-  m2::run_job(deck, arguments.check);
+  m2::run_job(deck, session.world(), arguments.check);
+}
+
+int run_on_all_ranks(int argc, char** argv, m2::Session& session) {
+  Arguments arguments;
+  if (const auto code = parse(argc, argv, session.rank() == 0, arguments)) return *code;
+  try {
+    run(arguments, session);
+    return kDone;
+  } catch (const m2::Interrupted& stop) {
+    if (session.rank() == 0) {
+      fmt::print(stderr, "m2: {}; lines in output.file are whole, and output.resume=true goes on behind them\n",
+                 stop.what());
+    }
+    return stop.signal() == SIGUSR1 ? int(kRequeue) : kSignalBase + stop.signal();
+  } catch (const m2::UsageError& error) {
+    session.fail(kBadUsage, fmt::format("m2: error: {}", error.what()));
+  } catch (const std::bad_alloc&) {
+    session.fail(kFailed, "m2: error: out of memory; see m2 DECK --check, or set memory.limit_gib");
+  } catch (const std::exception& error) {
+    session.fail(kFailed, fmt::format("m2: error: {}", error.what()));
+  }
 }
 
 }  // namespace
@@ -112,26 +139,14 @@ void run(const Arguments& arguments) {
 int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file beyond its size limit is then an error of write(), and told as one
   m2::install_stop_handler();
-  Arguments arguments;
-  if (const auto code = parse(argc, argv, arguments)) return *code;
   try {
-    if (!arguments.print_deck.empty()) {
-      m2::print_now(m2::print_deck(arguments.print_deck == "score" ? m2::Job::score : m2::Job::generate));
-      return kDone;
-    }
-    run(arguments);
-    return kDone;
-  } catch (const m2::Interrupted& error) {
-    fmt::print(stderr, "m2: {}; lines in output.file are whole, and output.resume=true goes on behind them\n",
-               error.what());
-    return kSignalBase + error.signal();
-  } catch (const m2::UsageError& error) {
-    if (is_first_rank()) fmt::print(stderr, "m2: error: {}\n", error.what());
+    m2::Session session;
+    return run_on_all_ranks(argc, argv, session);
+  } catch (const m2::UsageError& error) {  // MPI could not be started: no rank knows of another
+    fmt::print(stderr, "m2: error: {}\n", error.what());
     return kBadUsage;
-  } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "m2: error: out of memory; see m2 DECK --check, or set memory.limit_gib\n");
   } catch (const std::exception& error) {
     fmt::print(stderr, "m2: error: {}\n", error.what());
+    return kFailed;
   }
-  return kFailed;
 }

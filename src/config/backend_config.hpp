@@ -30,8 +30,8 @@ enum class Precision { float32, bfloat16 };
 template <>
 inline constexpr std::array<std::string_view, 2> kEnumNames<Precision>{"float32", "bfloat16"};
 
-/// How tokens reach their experts. `local`: all experts are in this process. `all_to_all`: they are split over ranks, and
-/// the ranks exchange tokens; on one rank with itself, which only tests want.
+/// How tokens reach their experts. `local`: all experts are in this process. `all_to_all`: they are split over ranks,
+/// and the ranks exchange tokens; on one rank with itself, which only tests want.
 enum class DispatcherBackend { automatic, local, all_to_all };
 template <>
 inline constexpr std::array<std::string_view, 3> kEnumNames<DispatcherBackend>{"auto", "local", "all_to_all"};

@@ -28,6 +28,17 @@ enum class StreamText { automatic, always, never };
 template <>
 inline constexpr std::array<std::string_view, 3> kEnumNames<StreamText>{"auto", "always", "never"};
 
+/// `automatic` ("auto") where it is faster.
+enum class Switch { automatic, on, off };
+template <>
+inline constexpr std::array<std::string_view, 3> kEnumNames<Switch>{"auto", "on", "off"};
+
+/// Where the answers of a token's experts are summed; `exact`: where the token came from, one by one. `reduced`: those
+/// of one rank on that rank, which sends fewer bytes and makes bits depend on the number of ranks.
+enum class CombineMode { exact, reduced };
+template <>
+inline constexpr std::array<std::string_view, 2> kEnumNames<CombineMode>{"exact", "reduced"};
+
 struct ModelSection {
   std::string checkpoint;  ///< HDF5 file or Hugging Face directory
   ComputeDType dtype = ComputeDType::automatic;
@@ -71,7 +82,24 @@ struct OutputSection {
   std::optional<std::string> file;  ///< JSON Lines; unset: standard output
   bool resume = false;
   StreamText stream = StreamText::automatic;
+  double grace_seconds = 90.0;             ///< for the sequences in flight after SIGUSR1
+  std::optional<std::string> expert_load;  ///< JSON file
   bool operator==(const OutputSection&) const = default;
+};
+
+struct ParallelSection {
+  std::optional<int> expert;             ///< ranks that share the experts of a layer; unset: all
+  std::optional<std::string> placement;  ///< JSON file: which rank holds which expert
+  CombineMode combine = CombineMode::exact;
+  Switch overlap = Switch::automatic;
+  std::optional<int> tokens_per_exchange;  ///< of each rank; unset: batch.max_tokens / expert
+  bool operator==(const ParallelSection&) const = default;
+};
+
+struct IoSection {
+  Switch shared_reads = Switch::automatic;  ///< what every rank needs is read by one and passed on
+  int read_mib = 1;
+  bool operator==(const IoSection&) const = default;
 };
 
 struct DataSection {
@@ -90,6 +118,8 @@ struct Deck {
   MemorySection memory;
   OutputSection output;
   DataSection data;
+  ParallelSection parallel;
+  IoSection io;
   BackendConfig backend;
   MoEOverrides moe_overrides;
   bool operator==(const Deck&) const = default;
@@ -101,6 +131,9 @@ Deck load_deck(const std::string& path, std::span<const std::string> overrides =
 
 /// The same for a text; `source` is the name of the file in messages.
 Deck parse_deck(std::string_view text, const std::string& source, std::span<const std::string> overrides = {});
+
+/// Every key of the deck's job with its value, a line each: equal for equal decks.
+std::string deck_text(const Deck& deck);
 
 /// A complete deck for the job: each key with its default (an example where there is none), unit and meaning as
 /// comments.

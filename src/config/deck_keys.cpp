@@ -130,6 +130,32 @@ void add_run_keys(std::vector<DeckKey>& keys) {
                       "output.file."));
   keys.push_back(flag("output.resume", kEvery, &Deck::output, &OutputSection::resume,
                       "Goes on where output.file ends; false: writes it anew."));
+  keys.push_back(real("output.grace_seconds", kEvery, &Deck::output, &OutputSection::grace_seconds, 0.0, 1e6,
+                      "After SIGUSR1 (Slurm's warning), seconds to finish the sequences in flight before stopping."));
+  keys.push_back(text("output.expert_load", kEvery, &Deck::output, &OutputSection::expert_load,
+                      "JSON file for how often each expert was chosen, for m2 --make-placement. null: not counted."));
+}
+
+void add_parallel_keys(std::vector<DeckKey>& keys) {
+  constexpr auto kSection = &Deck::parallel;
+  keys.push_back(whole("parallel.expert", kEvery, kSection, &ParallelSection::expert, 1, 1 << 16,
+                       "Ranks that share the experts of a layer; must divide the number of ranks. null: all ranks."));
+  keys.push_back(text("parallel.placement", kEvery, kSection, &ParallelSection::placement,
+                      "JSON file of m2 --make-placement: which of these ranks hold which expert. null: evenly."));
+  keys.push_back(word("parallel.combine", kEvery, kSection, &ParallelSection::combine,
+                      "exact: each expert's answer returns by itself, so that no bit depends on the number of ranks; "
+                      "reduced: summed on the experts' rank first, fewer bytes."));
+  keys.push_back(word("parallel.overlap", kEvery, kSection, &ParallelSection::overlap,
+                      "Exchanges tokens while experts work on those before; auto: where it is faster."));
+  keys.push_back(whole("parallel.tokens_per_exchange", kEvery, kSection, &ParallelSection::tokens_per_exchange, 1,
+                       1 << 20,
+                       "Tokens of each rank in one exchange. Costs memory, changes no result. null: batch.max_tokens "
+                       "divided by the ranks that share experts."));
+  keys.push_back(word("io.shared_reads", kEvery, &Deck::io, &IoSection::shared_reads,
+                      "Reads what every rank needs once and passes it on, instead of on every rank; auto: with several "
+                      "hosts."));
+  keys.push_back(whole("io.read_mib", kEvery, &Deck::io, &IoSection::read_mib, 1, 1024,
+                       "MiB (1024^2 bytes) read or passed on at a time."));
 }
 
 void add_backend_keys(std::vector<DeckKey>& keys) {
@@ -146,8 +172,9 @@ void add_backend_keys(std::vector<DeckKey>& keys) {
                       "Type of the tables of sines and cosines; bfloat16 is what transformers and vLLM use."));
   keys.push_back(word("backend.gate_precision", kEvery, kSection, &BackendConfig::gate_precision,
                       "Type in which the router computes."));
-  keys.push_back(word("backend.dispatcher", kEvery, kSection, &BackendConfig::dispatcher,
-                      "How tokens reach their experts; local: all are in this process; all_to_all: ranks exchange tokens."));
+  keys.push_back(
+      word("backend.dispatcher", kEvery, kSection, &BackendConfig::dispatcher,
+           "How tokens reach their experts; local: all are in this process; all_to_all: ranks exchange tokens."));
   keys.push_back(flag("backend.fake_balanced_gate", kEvery, kSection, &BackendConfig::fake_balanced_gate,
                       "For benchmarks: ignores the router and spreads the tokens evenly. The text is nonsense."));
   keys.push_back(real("backend.fake_gate_noise", kEvery, kSection, &BackendConfig::fake_gate_noise, 0.0, 1.0,
@@ -162,6 +189,7 @@ const std::vector<DeckKey>& deck_keys() {
     add_input_keys(all);
     add_sampling_keys(all);
     add_run_keys(all);
+    add_parallel_keys(all);
     add_backend_keys(all);
     return all;
   }();

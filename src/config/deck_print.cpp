@@ -42,6 +42,16 @@ std::string print_moe() {
 
 }  // namespace
 
+std::string deck_text(const Deck& deck) {
+  std::string text;
+  for (const DeckKey& key : deck_keys()) {
+    if (std::find(key.jobs.begin(), key.jobs.end(), deck.job) == key.jobs.end()) continue;
+    text += fmt::format("{}: {}\n", key.path, key.print(deck));
+  }
+  for (const auto& [key, value] : deck.moe_overrides) text += fmt::format("moe.{}: {}\n", key, value);
+  return text;
+}
+
 std::string print_deck(Job job) {
   Deck defaults;
   defaults.job = job;

@@ -41,6 +41,11 @@ class BatchScheduler {
 
   KVCache& cache() { return cache_; }
 
+  /// Whether a sequence that is submitted now could begin at once, as far as places go.
+  bool has_room() const { return waiting_.empty() && running_.size() < max_sequences_; }
+  /// Forgets the sequences that have not begun.
+  void drop_waiting() { waiting_.clear(); }
+
   bool done() const { return waiting_.empty() && running_.empty(); }
 
   /// The next at most max_tokens tokens to feed: one of each sequence that only goes on, then pieces of those still

@@ -11,17 +11,19 @@
 #include "infer/describe_model.hpp"
 #include "infer/generator.hpp"
 #include "infer/job_model.hpp"
+#include "infer/job_run.hpp"
 #include "infer/jobs.hpp"
 #include "infer/memory_plan.hpp"
-#include "infer/output_lines.hpp"
+#include "infer/parallel_layout.hpp"
 #include "infer/stopwatch.hpp"
 
 namespace m2 {
 namespace {
 
 // Whether the text of the only prompt is printed as it is generated.
-bool streams(const OutputSection& output, std::size_t num_prompts, bool has_tokenizer) {
+bool streams(const OutputSection& output, std::size_t num_prompts, bool has_tokenizer, int num_ranks) {
   if (output.stream == StreamText::always) {
+    if (num_ranks > 1) throw UsageError("output.stream: always needs one rank; use auto or never on several");
     if (num_prompts != 1) {
       throw UsageError(
           fmt::format("output.stream: always prints the text of one prompt, and there are {}; use auto or "
@@ -31,8 +33,8 @@ bool streams(const OutputSection& output, std::size_t num_prompts, bool has_toke
     if (!has_tokenizer) throw UsageError("output.stream: always needs a tokenizer, and the checkpoint has none");
     return true;
   }
-  return output.stream == StreamText::automatic && !output.file && num_prompts == 1 && has_tokenizer &&
-         ::isatty(STDOUT_FILENO) == 1;
+  return output.stream == StreamText::automatic && num_ranks == 1 && !output.file && num_prompts == 1 &&
+         has_tokenizer && ::isatty(STDOUT_FILENO) == 1;
 }
 
 nlohmann::ordered_json result_line(const Prompt& prompt, const GenerationResult& result, bool with_logprobs) {
@@ -58,57 +60,107 @@ std::string work_text(const std::vector<Prompt>& prompts, const GenerationOption
                                                 sampling.top_k, sampling.top_p, sampling.seed));
 }
 
+// What rank 0 tells while the job runs and at its end.
+class Report {
+ public:
+  Report(const Communicator& world, bool stream) : speaks_(world.rank() == 0), has_bar_(speaks_ && !stream) {}
+
+  void begin(std::int64_t num_prompts) {
+    stopwatch_ = Stopwatch();
+    num_prompts_ = num_prompts;
+    if (has_bar_) progress_.emplace("generate", num_prompts, "prompts");
+  }
+  void add_line() {
+    if (progress_) progress_->add(1);
+  }
+  void add_tokens(std::int64_t count) {
+    num_tokens_ += count;
+    if (!progress_) return;
+    progress_->set_note(fmt::format("{:.1f} tokens/s", rate()));
+    progress_->add(0);
+  }
+  void end() {
+    progress_.reset();  // ends the bar's line
+    if (!speaks_) return;
+    fmt::print(stderr, "m2: generated {} for {} in {:.1f} s, {:.1f} tokens/s\n", counted(num_tokens_, "token"),
+               counted(num_prompts_, "prompt"), stopwatch_.seconds(), rate());
+  }
+
+ private:
+  double rate() const { return double(num_tokens_) / stopwatch_.seconds(); }
+
+  bool speaks_, has_bar_;
+  std::optional<Progress> progress_;
+  Stopwatch stopwatch_;
+  std::int64_t num_prompts_ = 0, num_tokens_ = 0;
+};
+
+// What is generated, for how long each.
+struct Work {
+  std::vector<Prompt> prompts;
+  std::vector<std::int64_t> lengths;
+  GenerationOptions options;
+  bool stream = false;
+};
+
 // Reads the weights and continues the prompts that have no line yet.
-void generate(const Deck& deck, JobModel& job, const std::vector<Prompt>& prompts, const GenerationOptions& options,
-              const MemoryPlan& plan, bool stream) {
+void generate(const Deck& deck, JobModel& job, const Work& work, const MemoryPlan& plan, Communicator& world) {
   MiniMaxM2ForCausalLM& model = job.model();
-  OutputLines lines(deck.output, prompts, "prompt_token_ids");
+  const auto& [prompts, lengths, options, stream] = work;
+  Report report(world, stream);
+  ResultLines lines(
+      world, deck.output, prompts, "prompt_token_ids", /*visit=*/{}, [&](const ResultLine&) { report.add_line(); },
+      [&](std::int64_t num_tokens) { report.add_tokens(num_tokens); });
   job.load();
   model.reserve(deck.batch.max_tokens, deck.batch.max_sequences);
   KVCache cache = make_cache(plan, model);
-  Generator generator(model, job.tokenizer(), options, deck.batch, cache);
+  PromptQueue queue(world, lengths, lines.first(), deck.batch.max_sequences);
+  Generator generator(model, job.tokenizer(), options,
+                      {.max_tokens = deck.batch.max_tokens, .max_sequences = queue.sequences_per_rank()}, cache);
+  report.begin(std::ssize(prompts) - lines.first());
 
-  const std::int64_t first = lines.num_lines(), num_new = std::ssize(prompts) - first;
-  const Stopwatch stopwatch;
-  const auto rate = [&] { return double(generator.num_generated()) / stopwatch.seconds(); };
-  std::optional<Progress> progress;
-  if (!stream) progress.emplace("generate", num_new, "prompts");  // a bar would be drawn over the text
   const auto on_result = [&](std::int64_t index, const GenerationResult& result) {
-    if (!stream || deck.output.file) lines.write(result_line(prompts[index], result, options.logprobs));
-    if (progress) progress->add(1);
+    if (stream && !deck.output.file) return;
+    lines.write({.index = index,
+                 .num_tokens = std::ssize(result.token_ids),
+                 .text = result_line(prompts[index], result, options.logprobs).dump()});
   };
+  std::int64_t num_reported = 0;
   const auto on_step = [&] {
-    if (!progress) return;
-    progress->set_note(fmt::format("{:.1f} tokens/s", rate()));
-    progress->add(0);
+    lines.add_tokens(generator.num_generated() - num_reported);
+    num_reported = generator.num_generated();
+    lines.poll();
   };
   Generator::OnText on_text;
   if (stream) on_text = [](std::int64_t, std::string_view text) { print_now(text); };
   if (stream) print_now(prompts[0].text);
-  generator.run(prompts, first, on_result, on_text, on_step);
+  run_to_end(world, queue, lines, [&] {
+    generator.run(
+        prompts, [&] { return queue.next(); }, Lockstep(group_of(job.expert_parallel()), deck.output.grace_seconds),
+        on_result, on_text, on_step);
+  });
   if (stream) print_now("\n");
-  lines.finish();
-  progress.reset();  // ends the bar's line
-  fmt::print(stderr, "m2: generated {} for {} in {:.1f} s, {:.1f} tokens/s\n",
-             counted(generator.num_generated(), "token"), counted(num_new, "prompt"), stopwatch.seconds(), rate());
+  report.end();
+  report_parallel(deck, job, world);
 }
 
 }  // namespace
 
-void run_generate(const Deck& deck, bool check_only) {
-  JobModel job(deck);
+void run_generate(const Deck& deck, Communicator& world, bool check_only) {
+  JobModel job(deck, world);
   MiniMaxM2ForCausalLM& model = job.model();
-  const std::vector<Prompt> prompts = read_prompts(deck.prompts, job.prompt_context());
-  const GenerationOptions options =
-      resolve_generation_options(deck.sampling, job.generation_defaults(), model.config(), job.tokenizer());
-  const bool stream = streams(deck.output, prompts.size(), job.tokenizer() != nullptr);
-  std::vector<std::int64_t> lengths;
-  for (const Prompt& prompt : prompts) lengths.push_back(Generator::max_length(prompt, options, model.config()));
-  const MemoryPlan plan =
-      plan_memory(model, lengths, model.workspace_bytes(deck.batch.max_tokens, deck.batch.max_sequences), deck);
-  if (check_only) print_now(plan_text(plan, deck, job.source(), model, work_text(prompts, options)));
+  Work work;
+  work.prompts = read_prompts(deck.prompts, job.prompt_context());
+  work.options = resolve_generation_options(deck.sampling, job.generation_defaults(), model.config(), job.tokenizer());
+  work.stream = streams(deck.output, work.prompts.size(), job.tokenizer() != nullptr, world.size());
+  for (const Prompt& prompt : work.prompts) {
+    work.lengths.push_back(Generator::max_length(prompt, work.options, model.config()));
+  }
+  const MemoryPlan plan = plan_memory(
+      model, work.lengths, model.workspace_bytes(deck.batch.max_tokens, deck.batch.max_sequences), deck, world);
+  if (check_only) print_plan(plan, deck, job, work_text(work.prompts, work.options), world);
   require_memory(plan);
-  if (!check_only) generate(deck, job, prompts, options, plan, stream);
+  if (!check_only) generate(deck, job, work, plan, world);
 }
 
 }  // namespace m2

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/stop_signal.hpp"
 #include "kernels/token_logprob.hpp"
 
 namespace m2 {
@@ -24,31 +23,35 @@ std::int64_t Generator::max_length(const Prompt& prompt, const GenerationOptions
   return std::min<std::int64_t>(std::ssize(prompt.tokens) + options.max_new_tokens, config.max_position_embeddings);
 }
 
-void Generator::run(std::span<const Prompt> prompts, std::int64_t first, const OnResult& on_result,
-                    const OnText& on_text, const OnStep& on_step) {
-  submit(prompts, first);
-  std::int64_t next = first;
-  while (!scheduler_.done()) {
-    throw_if_stop_requested();
-    step(on_text);
-    hand_out(next, on_result);
+void Generator::run(std::span<const Prompt> prompts, const NextPrompt& next, Lockstep lockstep,
+                    const OnResult& on_result, const OnText& on_text, const OnStep& on_step) {
+  const auto admit = [&] {
+    while (lockstep.admits() && scheduler_.has_room()) {
+      const std::optional<std::int64_t> index = next();
+      if (!index) return;
+      submit(prompts[*index], *index);
+    }
+    if (!lockstep.admits()) scheduler_.drop_waiting();
+  };
+  admit();
+  while (lockstep.another_pass(!scheduler_.done())) {
+    step(on_result, on_text);
     if (on_step) on_step();
+    admit();
   }
+  lockstep.finish();
 }
 
-void Generator::submit(std::span<const Prompt> prompts, std::int64_t first) {
-  for (std::int64_t index = first; index < std::ssize(prompts); ++index) {
-    const Prompt& prompt = prompts[index];
-    State& state = states_[index];
-    state.prompt_length = std::ssize(prompt.tokens);
-    state.max_length = max_length(prompt, options_, model_.config());
-    if (tokenizer_) state.text.emplace(*tokenizer_, options_.stop);
-    scheduler_.submit(index, prompt.tokens, state.max_length);
-  }
+void Generator::submit(const Prompt& prompt, std::int64_t index) {
+  State& state = states_[index];
+  state.prompt_length = std::ssize(prompt.tokens);
+  state.max_length = max_length(prompt, options_, model_.config());
+  if (tokenizer_) state.text.emplace(*tokenizer_, options_.stop);
+  scheduler_.submit(index, prompt.tokens, state.max_length);
 }
 
 // One pass of the model. Only a sequence whose last known token is in it gets logits, and a new token.
-void Generator::step(const OnText& on_text) {
+void Generator::step(const OnResult& on_result, const OnText& on_text) {
   const ScheduledStep step = scheduler_.next_step();
   std::vector<Sequence> sequences;
   std::vector<int> rows;
@@ -66,7 +69,7 @@ void Generator::step(const OnText& on_text) {
       states_.at(sequences[b]->index).result.logprobs.push_back(values[b]);
     }
   }
-  for (std::size_t b = 0; b < tokens.size(); ++b) append(sequences[b], tokens[b], on_text);
+  for (std::size_t b = 0; b < tokens.size(); ++b) append(sequences[b], tokens[b], on_result, on_text);
 }
 
 std::vector<int> Generator::sample(View2D<const float> logits_BV, const std::vector<Sequence>& sequences) {
@@ -101,34 +104,29 @@ std::vector<float> Generator::logprobs(View2D<const float> logits_BV, std::span<
   return values;
 }
 
-void Generator::append(Sequence sequence, int token, const OnText& on_text) {
-  State& state = states_.at(sequence->index);
+void Generator::append(Sequence sequence, int token, const OnResult& on_result, const OnText& on_text) {
+  const std::int64_t index = sequence->index;
+  State& state = states_.at(index);
   sequence->tokens.push_back(token);
   state.result.token_ids.push_back(token);
   ++num_generated_;
   state.result.stopped = ends(state, token);
-  const std::int64_t length = std::ssize(sequence->tokens);
-  state.done = state.result.stopped || length == state.max_length;
+  const bool done = state.result.stopped || std::ssize(sequence->tokens) == state.max_length;
   if (state.text) {
-    if (state.done) state.text->finish();
-    if (on_text) on_text(sequence->index, state.text->take_certain());
+    if (done) state.text->finish();
+    if (on_text) on_text(index, state.text->take_certain());
+    if (done) state.result.text = state.text->text();
   }
-  if (state.done) scheduler_.remove(sequence);
+  if (!done) return;
+  scheduler_.remove(sequence);
+  on_result(index, state.result);
+  states_.erase(index);
 }
 
 // Whether a token or text that ends sequences is complete; a token that does is no part of the text.
 bool Generator::ends(State& state, int token) const {
   if (std::ranges::find(options_.stop_token_ids, token) != options_.stop_token_ids.end()) return true;
   return state.text && state.text->push(token);
-}
-
-void Generator::hand_out(std::int64_t& next, const OnResult& on_result) {
-  while (!states_.empty() && states_.begin()->second.done) {
-    State& state = states_.begin()->second;
-    if (state.text) state.result.text = state.text->text();
-    on_result(next++, state.result);
-    states_.erase(states_.begin());
-  }
 }
 
 }  // namespace m2

@@ -14,6 +14,8 @@
 #include "infer/batch_scheduler.hpp"
 #include "infer/generated_text.hpp"
 #include "infer/generation_options.hpp"
+#include "infer/lockstep.hpp"
+#include "infer/prompt_queue.hpp"
 #include "infer/prompts.hpp"
 #include "model/minimax_m2_for_causal_lm.hpp"
 
@@ -27,10 +29,10 @@ struct GenerationResult {
 };
 
 /// Continues prompts, many at a time. What comes out for a prompt depends on its tokens, its index and the options:
-/// not on the batch, the chunks, the threads or the other prompts.
+/// not on the batch, the chunks, the threads, the ranks or the other prompts.
 class Generator {
  public:
-  /// In the order of the prompts, each as soon as all before it are done.
+  /// In the order in which they end.
   using OnResult = std::function<void(std::int64_t index, const GenerationResult&)>;
   /// Text that is certain, as soon as it is.
   using OnText = std::function<void(std::int64_t index, std::string_view text)>;
@@ -45,10 +47,10 @@ class Generator {
   /// How many positions the sequence of a prompt may fill: prompt and new tokens, within the model's positions.
   static std::int64_t max_length(const Prompt& prompt, const GenerationOptions& options, const MiniMaxM2Config& config);
 
-  /// Continues prompts[first], prompts[first + 1], ...; the index of a prompt is its place in `prompts`. Throws
-  /// Interrupted when the process is asked to stop: results handed out stay as they are.
-  void run(std::span<const Prompt> prompts, std::int64_t first, const OnResult& on_result, const OnText& on_text = {},
-           const OnStep& on_step = {});
+  /// Continues the prompts that `next` gives out, places in `prompts`, until neither this rank nor one that shares its
+  /// experts has any. Throws Interrupted when the job is asked to stop: results handed out stay as they are.
+  void run(std::span<const Prompt> prompts, const NextPrompt& next, Lockstep lockstep, const OnResult& on_result,
+           const OnText& on_text = {}, const OnStep& on_step = {});
 
   /// Tokens generated so far.
   std::int64_t num_generated() const { return num_generated_; }
@@ -60,24 +62,22 @@ class Generator {
     std::int64_t max_length = 0;
     GenerationResult result;
     std::optional<GeneratedText> text;
-    bool done = false;
   };
   using Sequence = std::list<ScheduledSequence>::iterator;
 
-  void submit(std::span<const Prompt> prompts, std::int64_t first);
-  void step(const OnText& on_text);
+  void submit(const Prompt& prompt, std::int64_t index);
+  void step(const OnResult& on_result, const OnText& on_text);
   std::vector<int> sample(View2D<const float> logits_BV, const std::vector<Sequence>& sequences);
   std::vector<float> logprobs(View2D<const float> logits_BV, std::span<const int> tokens) const;
-  void append(Sequence sequence, int token, const OnText& on_text);
+  void append(Sequence sequence, int token, const OnResult& on_result, const OnText& on_text);
   bool ends(State& state, int token) const;
-  void hand_out(std::int64_t& next, const OnResult& on_result);
 
   MiniMaxM2ForCausalLM& model_;
   const Tokenizer* tokenizer_;
   GenerationOptions options_;
   Sampler sampler_;
   BatchScheduler scheduler_;
-  std::map<std::int64_t, State> states_;  // by index, from the first not yet handed out
+  std::map<std::int64_t, State> states_;  // by index, of what waits or runs
   std::int64_t num_generated_ = 0;
   std::vector<float> host_logits_;  // (B, V); kept between steps, to allocate once
   View1D<int> token_B_;

@@ -5,19 +5,28 @@
 
 #include <cstdio>
 
-#include "checkpoint/pretrained.hpp"
 #include "infer/describe_model.hpp"
+#include "infer/parallel_layout.hpp"
 #include "text/chat_template.hpp"
 
 namespace m2 {
 namespace {
 
-ModelOptions model_options(const Deck& deck) {
+ModelOptions model_options(const Deck& deck, const MiniMaxM2Config& config, Communicator& world) {
   ModelOptions options;
+  options.expert_parallel = make_expert_parallel(deck, config, world);
   options.backend = deck.backend;
   options.moe_overrides = deck.moe_overrides;
   if (deck.model.dtype == ComputeDType::float32) options.dtype = DType::float32;
   if (deck.model.dtype == ComputeDType::bfloat16) options.dtype = DType::bfloat16;
+  return options;
+}
+
+LoadOptions load_options(const IoSection& io, Communicator& world) {
+  LoadOptions options;
+  if (world.size() > 1) options.world = &world;
+  if (io.shared_reads != Switch::automatic) options.shared_reads = io.shared_reads == Switch::on;
+  options.read_bytes = std::size_t(io.read_mib) << 20;
   return options;
 }
 
@@ -28,8 +37,12 @@ std::string place(const TensorSource& source, const TextFile& file) {
 
 }  // namespace
 
-JobModel::JobModel(const Deck& deck)
-    : source_(TensorSource::open(deck.model.checkpoint)), model_(source_->config(), model_options(deck)) {
+JobModel::JobModel(const Deck& deck, Communicator& world)
+    : world_(world),
+      load_options_(load_options(deck.io, world)),
+      source_(TensorSource::open(deck.model.checkpoint, load_options_.world)),
+      model_(source_->config(), model_options(deck, source_->config(), world)) {
+  if (deck.output.expert_load) model_.model.count_expert_load(model_.exec());
   for (Parameter& parameter : model_.parameters()) {
     parameter.set_dtype(storage_dtype(parameter, *source_->find(parameter.name), model_.dtype()));
   }
@@ -50,14 +63,14 @@ PromptContext JobModel::prompt_context() const {
 }
 
 void JobModel::load() {
-  fmt::print(stderr, "m2: {}\n", describe_model(model_.config()));
-  if (model_.config().ignored_mtp) {
+  if (world_.rank() == 0) fmt::print(stderr, "m2: {}\n", describe_model(model_.config()));
+  if (world_.rank() == 0 && model_.config().ignored_mtp) {
     fmt::print(stderr,
                "m2: the configuration's keys of multi-token prediction are ignored: released checkpoints have "
                "no tensors for it\n");
   }
   std::vector<Parameter> parameters = model_.parameters();
-  load_parameters(*source_, parameters, model_.exec(), model_.dtype());
+  load_parameters(*source_, parameters, model_.exec(), model_.dtype(), load_options_);
 }
 
 }  // namespace m2

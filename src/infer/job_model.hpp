@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "checkpoint/pretrained.hpp"
 #include "checkpoint/tensor_source.hpp"
 #include "config/deck.hpp"
 #include "config/generation_defaults.hpp"
@@ -18,19 +19,26 @@ namespace m2 {
 class JobModel {
  public:
   /// Throws Error when the checkpoint or what it holds cannot be used as the deck wants.
-  explicit JobModel(const Deck& deck);
+  /// Collective.
+  JobModel(const Deck& deck, Communicator& world);
 
   const TensorSource& source() const { return *source_; }
   MiniMaxM2ForCausalLM& model() { return model_; }
+  const MiniMaxM2ForCausalLM& model() const { return model_; }
   /// nullptr if the checkpoint has none.
   const Tokenizer* tokenizer() const { return tokenizer_ ? &*tokenizer_ : nullptr; }
   GenerationDefaults generation_defaults() const;
   PromptContext prompt_context() const;
 
-  /// Reads the weights, after a line on stderr that tells what model this is.
+  /// How the experts are split over the ranks; nullptr where they are not.
+  const ExpertParallel* expert_parallel() const { return model_.model.expert_parallel().get(); }
+
+  /// Reads the weights, after a line on stderr that tells what model this is. Collective.
   void load();
 
  private:
+  Communicator& world_;
+  LoadOptions load_options_;
   std::unique_ptr<TensorSource> source_;
   MiniMaxM2ForCausalLM model_;  // before load(), its parameters have dtypes and shapes but no memory
   std::optional<Tokenizer> tokenizer_;

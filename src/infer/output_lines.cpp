@@ -44,11 +44,11 @@ OutputLines::OutputLines(const OutputSection& output, std::span<const Prompt> in
   }));
 }
 
-void OutputLines::write(const nlohmann::ordered_json& line) {
+void OutputLines::write(std::string_view line) {
   if (file_) {
-    file_->write(line);
+    file_->write_text(line);
   } else {
-    print_now(line.dump() + '\n');
+    print_now(std::string(line) + '\n');
   }
   ++num_lines_;
 }

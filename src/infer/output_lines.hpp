@@ -24,8 +24,8 @@ class OutputLines {
   OutputLines(const OutputSection& output, std::span<const Prompt> inputs, std::string_view tokens_key,
               const std::function<void(const nlohmann::json&)>& visit = {});
 
-  /// Throws Error when it cannot be written whole.
-  void write(const nlohmann::ordered_json& line);
+  /// Writes a line of JSON, given without its end. Throws Error when it cannot be written whole.
+  void write(std::string_view line);
 
   /// Lines there are, those of an earlier run included.
   std::int64_t num_lines() const { return num_lines_; }

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/error.hpp"
 #include "infer/jobs.hpp"
+#include "infer/parallel_layout.hpp"
 
 namespace m2 {
 
-void run_job(const Deck& deck, bool check_only) {
+void run_job(const Deck& deck, Communicator& world, bool check_only) {
+  require_same_deck(deck, world);
   switch (deck.job) {
     case Job::generate:
-      return run_generate(deck, check_only);
+      return run_generate(deck, world, check_only);
     case Job::score:
-      return run_score(deck, check_only);
+      return run_score(deck, world, check_only);
   }
   raise("unknown job {}", int(deck.job));
 }

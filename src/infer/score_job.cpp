@@ -10,9 +10,10 @@
 #include "core/progress.hpp"
 #include "infer/describe_model.hpp"
 #include "infer/job_model.hpp"
+#include "infer/job_run.hpp"
 #include "infer/jobs.hpp"
 #include "infer/memory_plan.hpp"
-#include "infer/output_lines.hpp"
+#include "infer/parallel_layout.hpp"
 #include "infer/scorer.hpp"
 #include "infer/stopwatch.hpp"
 
@@ -68,46 +69,66 @@ void print_summary(const Score& total, std::int64_t num_new, double seconds) {
 }
 
 // Reads the weights and scores the texts that have no line yet.
-void score(const Deck& deck, JobModel& job, const std::vector<Prompt>& texts, const MemoryPlan& plan) {
+void score(const Deck& deck, JobModel& job, const std::vector<Prompt>& texts, const std::vector<std::int64_t>& lengths,
+           const MemoryPlan& plan, Communicator& world) {
   Score total;
   std::int64_t num_kept = 0, num_new = 0;
-  OutputLines lines(deck.output, texts, "token_ids", [&](const nlohmann::json& line) {
-    total.add({.nll = line.value("nll", 0.0), .num_tokens = Scorer::num_scored(texts[num_kept++])});
-  });
+  std::optional<Progress> progress;
+  ResultLines lines(
+      world, deck.output, texts, "token_ids",
+      [&](const nlohmann::json& line) {
+        total.add({.nll = line.value("nll", 0.0), .num_tokens = Scorer::num_scored(texts[num_kept++])});
+      },
+      [&](const ResultLine& line) { total.add({.nll = line.nll, .num_tokens = line.num_tokens}); },
+      [&](std::int64_t num_tokens) {
+        num_new += num_tokens;
+        if (progress) progress->add(num_tokens);
+      });
   job.load();
   KVCache cache = make_cache(plan, job.model());
-  Scorer scorer(job.model(), deck.batch, cache);
+  PromptQueue queue(world, lengths, lines.first(), deck.batch.max_sequences);
+  Scorer scorer(job.model(), {.max_tokens = deck.batch.max_tokens, .max_sequences = queue.sequences_per_rank()}, cache);
 
   const Stopwatch stopwatch;
-  std::optional<Progress> progress;
-  progress.emplace("score", count_tokens(std::span(texts).subspan(num_kept)), "tokens");
+  if (world.rank() == 0) progress.emplace("score", count_tokens(std::span(texts).subspan(lines.first())), "tokens");
   const auto on_result = [&](std::int64_t index, std::span<const float> logprobs) {
-    lines.write(result_line(texts[index], logprobs));
-    total.add(score_of(logprobs));
-    num_new += std::ssize(logprobs);
+    const Score score = score_of(logprobs);
+    lines.write({.index = index,
+                 .num_tokens = score.num_tokens,
+                 .nll = score.nll,
+                 .text = result_line(texts[index], logprobs).dump()});
   };
-  scorer.run(texts, num_kept, on_result, [&](std::int64_t num_tokens) { progress->add(num_tokens); });
-  lines.finish();
+  run_to_end(world, queue, lines, [&] {
+    scorer.run(
+        texts, [&] { return queue.next(); }, Lockstep(group_of(job.expert_parallel()), deck.output.grace_seconds),
+        on_result,
+        [&](std::int64_t num_tokens) {
+          lines.add_tokens(num_tokens);
+          lines.poll();
+        });
+  });
   progress.reset();  // ends the bar's line
-  print_summary(total, num_new, stopwatch.seconds());
+  if (world.rank() == 0) print_summary(total, num_new, stopwatch.seconds());
+  report_parallel(deck, job, world);
 }
 
 }  // namespace
 
-void run_score(const Deck& deck, bool check_only) {
-  JobModel job(deck);
+void run_score(const Deck& deck, Communicator& world, bool check_only) {
+  JobModel job(deck, world);
   MiniMaxM2ForCausalLM& model = job.model();
   const std::vector<Prompt> texts = read_texts(deck.data.file, job.prompt_context());
   std::vector<std::int64_t> lengths;
   for (const Prompt& text : texts) lengths.push_back(Scorer::num_scored(text));
-  const MemoryPlan plan = plan_memory(model, lengths, TokenScorer::workspace_bytes(model, deck.batch.max_tokens), deck);
+  const MemoryPlan plan =
+      plan_memory(model, lengths, TokenScorer::workspace_bytes(model, deck.batch.max_tokens), deck, world);
   if (check_only) {
-    print_now(plan_text(
-        plan, deck, job.source(), model,
-        fmt::format("score: {}, {}", counted(std::ssize(texts), "text"), counted(count_tokens(texts), "token"))));
+    const std::string work =
+        fmt::format("score: {}, {}", counted(std::ssize(texts), "text"), counted(count_tokens(texts), "token"));
+    print_plan(plan, deck, job, work, world);
   }
   require_memory(plan);
-  if (!check_only) score(deck, job, texts, plan);
+  if (!check_only) score(deck, job, texts, lengths, plan, world);
 }
 
 }  // namespace m2

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include "core/stop_signal.hpp"
-
 namespace m2 {
 
 Scorer::Scorer(const MiniMaxM2ForCausalLM& model, const BatchSection& batch, KVCache& cache)
@@ -12,25 +10,29 @@ Scorer::Scorer(const MiniMaxM2ForCausalLM& model, const BatchSection& batch, KVC
 
 std::int64_t Scorer::num_scored(const Prompt& text) { return std::max<std::int64_t>(std::ssize(text.tokens) - 1, 0); }
 
-void Scorer::run(std::span<const Prompt> texts, std::int64_t first, const OnResult& on_result,
+void Scorer::run(std::span<const Prompt> texts, const NextPrompt& next, Lockstep lockstep, const OnResult& on_result,
                  const OnProgress& on_progress) {
-  for (std::int64_t index = first; index < std::ssize(texts); ++index) {
-    logprobs_[index] = {};
-    const std::int64_t count = num_scored(texts[index]);
-    // The last token is only a target: the model need not read it.
-    if (count > 0) scheduler_.submit(index, std::span(texts[index].tokens).first(count), count);
-  }
-  std::int64_t next = first;
-  hand_out(texts, next, on_result);
-  while (!scheduler_.done()) {
-    throw_if_stop_requested();
-    const std::int64_t num_tokens = step(texts);
+  const auto admit = [&] {
+    while (lockstep.admits() && scheduler_.has_room()) {
+      const std::optional<std::int64_t> index = next();
+      if (!index) return;
+      const std::int64_t count = num_scored(texts[*index]);
+      // The last token is only a target: the model need not read it.
+      if (count > 0) scheduler_.submit(*index, std::span(texts[*index].tokens).first(count), count);
+      if (count == 0) on_result(*index, {});
+    }
+    if (!lockstep.admits()) scheduler_.drop_waiting();
+  };
+  admit();
+  while (lockstep.another_pass(!scheduler_.done())) {
+    const std::int64_t num_tokens = step(texts, on_result);
     if (on_progress) on_progress(num_tokens);
-    hand_out(texts, next, on_result);
+    admit();
   }
+  lockstep.finish();
 }
 
-std::int64_t Scorer::step(std::span<const Prompt> texts) {
+std::int64_t Scorer::step(std::span<const Prompt> texts, const OnResult& on_result) {
   const ScheduledStep step = scheduler_.next_step();
   std::vector<int> row_N, target_N;
   for (const ScheduledChunk& chunk : step.chunks) {
@@ -41,21 +43,16 @@ std::int64_t Scorer::step(std::span<const Prompt> texts) {
   }
   const std::vector<float> logprob_N = scorer_.score(step.tokens, row_N, target_N, cache_);
   for (const ScheduledChunk& chunk : step.chunks) {
-    std::vector<float>& logprobs = logprobs_.at(chunk.sequence->index);
+    const std::int64_t index = chunk.sequence->index;
+    std::vector<float>& logprobs = logprobs_[index];
     const auto begin = logprob_N.begin() + chunk.first_row;  // every token is a row, so rows are numbered as tokens
     logprobs.insert(logprobs.end(), begin, begin + chunk.count);
-    if (chunk.begin + chunk.count == std::ssize(chunk.sequence->tokens)) scheduler_.remove(chunk.sequence);
+    if (chunk.begin + chunk.count < std::ssize(chunk.sequence->tokens)) continue;
+    scheduler_.remove(chunk.sequence);
+    on_result(index, logprobs);
+    logprobs_.erase(index);
   }
   return step.tokens.size();
-}
-
-void Scorer::hand_out(std::span<const Prompt> texts, std::int64_t& next, const OnResult& on_result) {
-  while (!logprobs_.empty()) {
-    const auto& [index, logprobs] = *logprobs_.begin();
-    if (std::ssize(logprobs) < num_scored(texts[index])) return;
-    on_result(next++, logprobs);
-    logprobs_.erase(logprobs_.begin());
-  }
 }
 
 }  // namespace m2

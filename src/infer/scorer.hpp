@@ -9,17 +9,18 @@
 
 #include "config/deck.hpp"
 #include "infer/batch_scheduler.hpp"
+#include "infer/lockstep.hpp"
+#include "infer/prompt_queue.hpp"
 #include "infer/prompts.hpp"
 #include "model/token_scorer.hpp"
 
 namespace m2 {
 
 /// Log-probabilities of given texts, many at a time; long ones in pieces. The numbers of a text do not depend on the
-/// batch, the pieces, the threads or the other texts.
+/// batch, the pieces, the threads, the ranks or the other texts.
 class Scorer {
  public:
-  /// logprobs[i] = ln p(token i + 1 | tokens 0 to i), in the order of the texts, each as soon as all before it are
-  /// done.
+  /// logprobs[i] = ln p(token i + 1 | tokens 0 to i); in the order in which the texts end.
   using OnResult = std::function<void(std::int64_t index, std::span<const float> logprobs)>;
   /// Called after each pass with the number of tokens it scored.
   using OnProgress = std::function<void(std::int64_t num_tokens)>;
@@ -30,19 +31,18 @@ class Scorer {
   /// How many tokens of a text have a predecessor, and so are scored; the cache holds as many positions.
   static std::int64_t num_scored(const Prompt& text);
 
-  /// Scores texts[first], texts[first + 1], ... Throws Interrupted when the process is asked to stop: results handed
-  /// out stay as they are.
-  void run(std::span<const Prompt> texts, std::int64_t first, const OnResult& on_result,
+  /// Scores the texts that `next` gives out, places in `texts`, until neither this rank nor one that shares its experts
+  /// has any. Throws Interrupted when the job is asked to stop: results handed out stay as they are.
+  void run(std::span<const Prompt> texts, const NextPrompt& next, Lockstep lockstep, const OnResult& on_result,
            const OnProgress& on_progress = {});
 
  private:
-  std::int64_t step(std::span<const Prompt> texts);
-  void hand_out(std::span<const Prompt> texts, std::int64_t& next, const OnResult& on_result);
+  std::int64_t step(std::span<const Prompt> texts, const OnResult& on_result);
 
   TokenScorer scorer_;
   KVCache& cache_;
   BatchScheduler scheduler_;
-  std::map<std::int64_t, std::vector<float>> logprobs_;  // by index, from the first not yet handed out
+  std::map<std::int64_t, std::vector<float>> logprobs_;  // by index, of what is under way
 };
 
 }  // namespace m2

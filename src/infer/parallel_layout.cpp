@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "infer/parallel_layout.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <array>
+#include <sstream>
+#include <vector>
+
+#include "core/byte_size.hpp"
+#include "core/error.hpp"
+#include "infer/placement_file.hpp"
+
+namespace m2 {
+namespace {
+
+// The first line that differs, of both.
+std::pair<std::string, std::string> first_difference(const std::string& a, const std::string& b) {
+  std::istringstream lines_a(a), lines_b(b);
+  std::string line_a, line_b;
+  while (true) {
+    const bool more_a = bool(std::getline(lines_a, line_a)), more_b = bool(std::getline(lines_b, line_b));
+    if (!more_a) line_a = "no more keys";
+    if (!more_b) line_b = "no more keys";
+    if (line_a != line_b || (!more_a && !more_b)) return {line_a, line_b};
+  }
+}
+
+std::vector<int> possible_sizes(int num_ranks, int num_experts) {
+  std::vector<int> sizes;
+  for (int size = 1; size <= std::min(num_ranks, num_experts); ++size) {
+    if (num_ranks % size == 0) sizes.push_back(size);
+  }
+  return sizes;
+}
+
+int group_size(const Deck& deck, const MiniMaxM2Config& config, int num_ranks) {
+  const int size = deck.parallel.expert.value_or(num_ranks), num_experts = config.num_local_experts;
+  if (num_ranks % size != 0 || size > num_experts) {
+    throw UsageError(fmt::format(
+        "parallel.expert: {}{} ranks cannot share the {} experts of a layer on {} ranks in all; possible are {}",
+        deck.parallel.expert ? "" : "not set, so all ", size, num_experts, num_ranks,
+        fmt::join(possible_sizes(num_ranks, num_experts), ", ")));
+  }
+  return size;
+}
+
+}  // namespace
+
+void require_same_deck(const Deck& deck, Communicator& world) {
+  if (world.size() == 1) return;
+  const std::vector<std::string> decks = world.all_gather_texts(deck_text(deck));
+  for (int rank = 1; rank < world.size(); ++rank) {
+    if (decks[rank] == decks[0]) continue;
+    const auto [first, other] = first_difference(decks[0], decks[rank]);
+    throw UsageError(fmt::format("the ranks have different decks: rank 0 found '{}', rank {} '{}'; give all the same",
+                                 first, rank, other));
+  }
+}
+
+std::shared_ptr<ExpertParallel> make_expert_parallel(const Deck& deck, const MiniMaxM2Config& config,
+                                                     Communicator& world) {
+  const int size = group_size(deck, config, world.size());
+  if (deck.parallel.placement && size == 1) {
+    throw UsageError(
+        "parallel.placement: every rank holds all experts; a placement needs parallel.expert of 2 or more");
+  }
+  if (size == 1) return nullptr;
+  const int layers = config.num_hidden_layers, experts = config.num_local_experts;
+  ExpertPlacement placement = deck.parallel.placement ? read_placement(*deck.parallel.placement, layers, experts, size)
+                                                      : ExpertPlacement::even(layers, experts, size);
+  // Measured on hosts (docs/parallel.md): MPI moves large messages only inside its own calls, so overlap gains nothing.
+  const bool overlap = deck.parallel.overlap == Switch::on;
+  return std::make_shared<ExpertParallel>(
+      ExpertParallel{.group = world.split(world.rank() / size),
+                     .placement = std::move(placement),
+                     .tokens_per_exchange = deck.parallel.tokens_per_exchange
+                                                ? *deck.parallel.tokens_per_exchange
+                                                : default_tokens_per_exchange(deck.batch.max_tokens, size, overlap),
+                     .reduce_answers = deck.parallel.combine == CombineMode::reduced,
+                     .overlap = overlap});
+}
+
+std::string layout_text(const ExpertParallel* parallel, int num_ranks) {
+  if (num_ranks == 1) return "1 rank";
+  const int size = parallel ? parallel->group->size() : 1;
+  return fmt::format("{} x {} ranks (data x expert)", num_ranks / size, size);
+}
+
+std::string traffic_text(const ExpertParallel* parallel, Communicator& world) {
+  if (!parallel) return "";
+  const ExchangeTraffic& own = parallel->traffic;
+  const std::array<std::int64_t, 4> values{own.token_layers, own.row_bytes, own.pair_bytes, own.answer_bytes};
+  const std::vector<std::int64_t> all = world.all_gather_values(values);
+  std::array<std::int64_t, 4> sum{};
+  for (std::size_t i = 0; i < all.size(); ++i) sum[i % 4] += all[i];
+  if (sum[0] == 0) return "";
+  const auto per_token = [&](int i) { return double(sum[i]) / double(sum[0]); };
+  return fmt::format(
+      "exchanged between ranks {} to experts and {} back; per token and layer {:.0f} B of rows, {:.0f} B of their "
+      "addresses, {:.0f} B of answers",
+      byte_size_text(std::uint64_t(sum[1] + sum[2])), byte_size_text(std::uint64_t(sum[3])), per_token(1), per_token(2),
+      per_token(3));
+}
+
+}  // namespace m2
