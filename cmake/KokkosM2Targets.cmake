@@ -90,6 +90,42 @@ function(m2_test name)
     PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "OMP_PROC_BIND=false;OMP_NUM_THREADS=2")
 endfunction()
 
+# m2_mpi_test(<name> SOURCES ... LIBRARIES ... RANKS 1 2 ... [LABELS ...] [TIMEOUT seconds] [TCP ranks]): a GoogleTest program
+# that runs as several ranks (support/ranks.hpp). ctest lists a test <name>.<N>ranks for each number, and <name>.tcp, over
+# TCP instead of shared memory. One core per rank is not needed.
+function(m2_mpi_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT;TCP" "SOURCES;LIBRARIES;LABELS;RANKS")
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${arg_SOURCES} ${PROJECT_SOURCE_DIR}/tests/support/ranks_main.cpp)
+  target_link_libraries(${name} PRIVATE m2_build_options m2_test_support m2_comm ${arg_LIBRARIES})
+  list(LENGTH arg_SOURCES num_sources)
+  if(num_sources GREATER 1)
+    m2_precompile(${name} <gmock/gmock.h> <Kokkos_Core.hpp>)
+  endif()
+  foreach(ranks IN LISTS arg_RANKS)
+    m2_add_mpi_test(${name}.${ranks}ranks ${ranks} ${arg_TIMEOUT} "${arg_LABELS}" $<TARGET_FILE:${name}>)
+  endforeach()
+  if(arg_TCP)
+    m2_add_mpi_test(${name}.tcp ${arg_TCP} ${arg_TIMEOUT} "${arg_LABELS}" $<TARGET_FILE:${name}>)
+    set_property(TEST ${name}.tcp APPEND PROPERTY ENVIRONMENT OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,tcp OMPI_MCA_btl_tcp_if_include=lo)
+  endif()
+endfunction()
+
+# Open MPI refuses root and more ranks than cores unless told otherwise (its versions 4 and 5 have different names for
+# that); other libraries do not look at these variables.
+set(m2_mpi_environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=true
+  PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe OMPI_MCA_btl=self,sm OMP_NUM_THREADS=1 OMP_PROC_BIND=false
+  KOKKOS_DISABLE_WARNINGS=1)
+
+# m2_add_mpi_test(<test> <ranks> <timeout> <labels> <command>...)
+function(m2_add_mpi_test test ranks timeout labels)
+  add_test(NAME ${test} COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} ${MPIEXEC_PREFLAGS} ${ARGN})
+  set_tests_properties(${test} PROPERTIES LABELS "mpi;${labels}" TIMEOUT ${timeout} PROCESSORS ${ranks}
+    ENVIRONMENT "${m2_mpi_environment}")
+endfunction()
+
 function(m2_print_summary)
   message(STATUS "KokkosM2 ${PROJECT_VERSION}: ${CMAKE_BUILD_TYPE}, Kokkos ${Kokkos_VERSION} (${Kokkos_DEVICES}), Kokkos Kernels "
     "${KokkosKernels_VERSION}, HDF5 ${HDF5_VERSION}, oneDNN ${dnnl_VERSION}, MPI ${MPI_CXX_VERSION}, tests ${M2_ENABLE_TESTS}, "
