@@ -24,6 +24,8 @@ GenerationOptions sampled() {
   return options;
 }
 
+Lockstep alone() { return Lockstep(nullptr, /*grace_seconds=*/0.0); }
+
 struct Setup {
   BatchSection batch{.max_tokens = 512, .max_sequences = 6};
   std::int64_t num_blocks = 12;
@@ -34,12 +36,14 @@ std::vector<GenerationResult> generate(MiniMaxM2ForCausalLM& model, const std::v
                                        const GenerationOptions& options, const Setup& setup = {}) {
   KVCache cache(model.exec(), model.config(), model.dtype(), setup.num_blocks, setup.batch.max_sequences, 512);
   Generator generator(model, nullptr, options, setup.batch, cache);
-  std::vector<GenerationResult> results;
-  generator.run(prompts, setup.first, [&](std::int64_t index, const GenerationResult& result) {
-    EXPECT_EQ(index, setup.first + std::ssize(results)) << "results come in the order of the prompts";
-    results.push_back(result);
-  });
-  EXPECT_EQ(results.size(), prompts.size() - std::size_t(setup.first));
+  std::vector<GenerationResult> results(prompts.size() - std::size_t(setup.first));
+  std::size_t num_results = 0;
+  generator.run(prompts, prompts_in_order(setup.first, std::ssize(prompts)), alone(),
+                [&](std::int64_t index, const GenerationResult& result) {
+                  results.at(index - setup.first) = result;
+                  ++num_results;
+                });
+  EXPECT_EQ(num_results, results.size());
   EXPECT_EQ(cache.num_free_blocks(), setup.num_blocks) << "every block was given back";
   return results;
 }
@@ -105,7 +109,7 @@ TEST(Generator, LogprobsAreBitForBitThoseOfTheScoreJob) {
   prompts[0].tokens.insert(prompts[0].tokens.end(), results[0].token_ids.begin(), results[0].token_ids.end());
   KVCache cache = model.make_cache(1, 512);
   Scorer scorer(model, {.max_tokens = 10, .max_sequences = 1}, cache);
-  scorer.run(prompts, 0, [&](std::int64_t, std::span<const float> logprobs) {
+  scorer.run(prompts, prompts_in_order(0, 1), alone(), [&](std::int64_t, std::span<const float> logprobs) {
     EXPECT_TRUE(test::same_bits(logprobs.last(results[0].logprobs.size()), results[0].logprobs));
   });
 }
@@ -150,7 +154,8 @@ TEST(Generator, SaysWhenTheCacheCannotHoldASequence) {
   KVCache cache(model.exec(), model.config(), model.dtype(), 1, 1, 512);
   Generator generator(model, nullptr, sampled(), {}, cache);
   try {
-    generator.run(test::prompts_of({60}), 0, [](std::int64_t, const GenerationResult&) {});
+    generator.run(test::prompts_of({60}), prompts_in_order(0, 1), alone(),
+                  [](std::int64_t, const GenerationResult&) {});
     FAIL() << "no Error";
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(), "KV cache: its 1 blocks of 64 positions do not hold one sequence of 72 positions");

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include "comm/one_rank.hpp"
 #include "core/error.hpp"
 #include "fixture.hpp"
 #include "model/token_scorer.hpp"
@@ -12,6 +13,8 @@ namespace {
 
 constexpr std::int64_t kBuffers_bytes = 1 << 20;
 
+const std::unique_ptr<Communicator> kWorld = one_rank();
+
 Deck deck_with_limit(std::int64_t bytes) {
   Deck deck;
   deck.batch.max_sequences = 3;
@@ -20,15 +23,17 @@ Deck deck_with_limit(std::int64_t bytes) {
 }
 
 MiniMaxM2ForCausalLM planned_model(DType dtype) {
-  MiniMaxM2ForCausalLM model(test::tiny_config(),
-                             {.backend = {}, .moe_config = {}, .moe_overrides = {}, .dtype = {}, .exec = test::exec()});
+  MiniMaxM2ForCausalLM model(
+      test::tiny_config(),
+      {.backend = {}, .moe_config = {}, .moe_overrides = {}, .dtype = {}, .exec = test::exec(), .expert_parallel = {}});
   for (Parameter& parameter : model.parameters()) parameter.set_dtype(dtype);
   return model;
 }
 
 TEST(MemoryPlan, CountsTheWeightsAsTheyAreStored) {
   MiniMaxM2ForCausalLM model = planned_model(DType::bfloat16);
-  const MemoryPlan plan = plan_memory(model, std::vector<std::int64_t>{10}, kBuffers_bytes, deck_with_limit(1 << 28));
+  const MemoryPlan plan =
+      plan_memory(model, std::vector<std::int64_t>{10}, kBuffers_bytes, deck_with_limit(1 << 28), *kWorld);
   const MiniMaxM2Config& config = model.config();
   // In float32: the router, its bias, and the norms.
   const std::int64_t layer_float32 = std::int64_t(config.num_local_experts) * (config.hidden_size + 1) +
@@ -59,13 +64,13 @@ TEST(MemoryPlan, BuffersAreThoseOfTheLoadedModel) {
 TEST(MemoryPlan, TheCacheHoldsTheLongestThatRunAtOnce) {
   MiniMaxM2ForCausalLM model = planned_model(DType::float32);
   const std::vector<std::int64_t> lengths{10, 65, 129, 1, 64, 100};  // blocks 1, 2, 3, 1, 1, 2
-  const MemoryPlan plan = plan_memory(model, lengths, kBuffers_bytes, deck_with_limit(1 << 28));
+  const MemoryPlan plan = plan_memory(model, lengths, kBuffers_bytes, deck_with_limit(1 << 28), *kWorld);
   EXPECT_EQ(plan.kv_blocks, 3 + 2 + 2);
   EXPECT_EQ(plan.kv_bytes, 7 * KVCache::block_bytes(model.config(), DType::float32));
   EXPECT_EQ(plan.longest, 129);
   EXPECT_EQ(plan.max_sequences, 3);
-  EXPECT_EQ(plan_memory(model, std::vector<std::int64_t>{5}, 0, deck_with_limit(1 << 28)).max_sequences, 1);
-  EXPECT_EQ(plan_memory(model, std::vector<std::int64_t>{0}, 0, deck_with_limit(1 << 28)).kv_blocks, 1);
+  EXPECT_EQ(plan_memory(model, std::vector<std::int64_t>{5}, 0, deck_with_limit(1 << 28), *kWorld).max_sequences, 1);
+  EXPECT_EQ(plan_memory(model, std::vector<std::int64_t>{0}, 0, deck_with_limit(1 << 28), *kWorld).kv_blocks, 1);
 }
 
 TEST(MemoryPlan, TheCacheShrinksToTheMemoryButHoldsOneSequence) {
@@ -76,7 +81,7 @@ TEST(MemoryPlan, TheCacheShrinksToTheMemoryButHoldsOneSequence) {
   for (const Parameter& parameter : model.parameters()) weights += parameter.storage_bytes(DType::float32);
   const auto plan_with = [&](std::int64_t blocks) {
     return plan_memory(model, lengths, kBuffers_bytes,
-                       deck_with_limit(weights + kBuffers_bytes + blocks * block_bytes + block_bytes / 2));
+                       deck_with_limit(weights + kBuffers_bytes + blocks * block_bytes + block_bytes / 2), *kWorld);
   };
   EXPECT_EQ(plan_with(20).kv_blocks, 9);
   EXPECT_EQ(plan_with(4).kv_blocks, 4);

@@ -19,7 +19,9 @@ class OutputLinesTest : public ::testing::Test {
   OutputLinesTest() { std::remove(path_.c_str()); }
 
   Json line(std::size_t index) const { return {{"id", inputs_[index].id}, {"token_ids", inputs_[index].tokens}}; }
-  OutputSection resumed() const { return {.file = path_, .resume = true, .stream = StreamText::never}; }
+  OutputSection resumed() const {
+    return {.file = path_, .resume = true, .stream = StreamText::never, .expert_load = {}};
+  }
   std::string error(const std::string& content) {
     write_text_file_atomically(path_, content);
     try {
@@ -37,8 +39,9 @@ class OutputLinesTest : public ::testing::Test {
 
 TEST_F(OutputLinesTest, GoesOnBehindTheWholeLines) {
   {
-    OutputLines lines({.file = path_, .resume = false, .stream = StreamText::never}, inputs_, "token_ids");
-    lines.write(line(0));
+    OutputLines lines({.file = path_, .resume = false, .stream = StreamText::never, .expert_load = {}}, inputs_,
+                      "token_ids");
+    lines.write(line(0).dump());
   }
   const std::string first = read_text_file(path_);
   write_text_file_atomically(path_, first + R"({"id": 1, "tok)");
@@ -46,7 +49,7 @@ TEST_F(OutputLinesTest, GoesOnBehindTheWholeLines) {
   OutputLines lines(resumed(), inputs_, "token_ids", [&](const nlohmann::json& value) { seen.emplace_back(value); });
   EXPECT_EQ(lines.num_lines(), 1);
   EXPECT_EQ(seen, std::vector<Json>{line(0)});
-  lines.write(line(1));
+  lines.write(line(1).dump());
   lines.finish();
   EXPECT_EQ(read_text_file(path_), first + line(1).dump() + "\n");
 }

@@ -15,16 +15,18 @@ std::vector<std::vector<float>> score(const MiniMaxM2ForCausalLM& model, const s
                                       const BatchSection& batch, std::int64_t first = 0) {
   KVCache cache = model.make_cache(batch.max_sequences, 512);
   Scorer scorer(model, batch, cache);
-  std::vector<std::vector<float>> results;
+  std::vector<std::vector<float>> results(texts.size() - std::size_t(first));
   std::int64_t num_tokens = 0;
+  std::size_t num_results = 0;
   scorer.run(
-      texts, first,
+      texts, prompts_in_order(first, std::ssize(texts)), Lockstep(nullptr, /*grace_seconds=*/0.0),
       [&](std::int64_t index, std::span<const float> logprobs) {
-        EXPECT_EQ(index, first + std::ssize(results)) << "results come in the order of the texts";
-        results.emplace_back(logprobs.begin(), logprobs.end());
+        results.at(index - first).assign(logprobs.begin(), logprobs.end());
+        ++num_results;
       },
       [&](std::int64_t count) { num_tokens += count; });
   for (const auto& result : results) num_tokens -= std::ssize(result);
+  EXPECT_EQ(num_results, results.size());
   EXPECT_EQ(num_tokens, 0) << "progress counts each scored token once";
   return results;
 }
