@@ -12,7 +12,7 @@ macro(m2_find_dependency)
 endmacro()
 
 m2_find_dependency(Threads)
-m2_find_dependency(MPI COMPONENTS CXX) # Debian's parallel HDF5 includes mpi.h
+m2_find_dependency(MPI COMPONENTS CXX) # for comm; Debian's parallel HDF5 includes mpi.h, too
 set(HDF5_PREFER_PARALLEL ON)
 m2_find_dependency(HDF5 COMPONENTS C)
 m2_find_dependency(Kokkos 4.6.99 CONFIG)
@@ -24,3 +24,6 @@ m2_find_dependency(CLI11 CONFIG)
 m2_find_dependency(PCRE2)
 m2_find_dependency(XxHash)
 m2_find_dependency(dnnl CONFIG)
+if(Kokkos_ENABLE_CUDA OR M2_CUDA_CHECK)
+  find_package(NCCL QUIET) # without it ranks exchange arrays through MPI
+endif()

@@ -16,5 +16,5 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/KokkosM2Config.cmake.i
   INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/KokkosM2ConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/KokkosM2Config.cmake ${PROJECT_BINARY_DIR}/KokkosM2ConfigVersion.cmake
-  ${PROJECT_SOURCE_DIR}/cmake/KokkosM2Dependencies.cmake ${PROJECT_SOURCE_DIR}/cmake/FindPCRE2.cmake
+  ${PROJECT_SOURCE_DIR}/cmake/KokkosM2Dependencies.cmake ${PROJECT_SOURCE_DIR}/cmake/FindNCCL.cmake ${PROJECT_SOURCE_DIR}/cmake/FindPCRE2.cmake
   ${PROJECT_SOURCE_DIR}/cmake/FindXxHash.cmake DESTINATION ${package_dir})

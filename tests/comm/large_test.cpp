@@ -9,7 +9,7 @@
 namespace m2::test {
 namespace {
 
-constexpr std::int64_t kColumns = 1000, kRows = 2'200'000;
+constexpr std::int64_t kColumns = 1000, kRows = 2'150'000;
 static_assert(kRows * kColumns > std::int64_t(1) << 31);
 
 // Differs between neighbours and between multiples of any power of two.

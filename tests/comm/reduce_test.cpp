@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "comm/forms.hpp"
+#include "comm/rank_tree.hpp"
 
 namespace m2::test {
 namespace {
@@ -165,6 +166,24 @@ TEST_P(Reduce, RefusesViewsThatDoNotFit) {
 }
 
 M2_TEST_ALL_FORMS(Reduce);
+
+// What the NCCL form adds with, on whatever device the build has.
+TEST(ReduceParts, IsTheTree) {
+  constexpr int kCount = 1000;
+  for (int num_ranks = 1; num_ranks <= 17; ++num_ranks) {
+    const auto all = all_numbers<Bf16>(num_ranks, kCount);
+    std::vector<float> joined;
+    for (const auto& of_rank : all) joined.insert(joined.end(), of_rank.begin(), of_rank.end());
+    const View1D<float> parts = to_device<float>(joined), out = zeros<float>(kCount);
+    reduce_parts(exec(), DType::float32, parts.data(), num_ranks, kCount, Reduction::sum, out.data());
+    EXPECT_TRUE(same_bits(to_host(out), expected<float>(all, 0, kCount, sum))) << num_ranks;
+    reduce_parts(exec(), DType::float32, parts.data(), num_ranks, kCount, Reduction::min, out.data());
+    EXPECT_TRUE(same_bits(to_host(out), expected<float>(all, 0, kCount, smallest))) << num_ranks;
+    const View1D<Bf16> parts16 = to_device<Bf16>(joined), out16 = zeros<Bf16>(kCount);
+    reduce_parts(exec(), DType::bfloat16, parts16.data(), num_ranks, kCount, Reduction::sum, out16.data());
+    EXPECT_TRUE(same_bits(to_host(out16), expected<Bf16>(all, 0, kCount, sum))) << num_ranks;
+  }
+}
 
 }  // namespace
 }  // namespace m2::test
