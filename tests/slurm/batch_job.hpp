@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+namespace m2::test {
+
+/// How a batch job stands.
+struct JobState {
+  std::string name;       ///< of the state: PENDING, RUNNING, COMPLETED, FAILED, ...
+  std::string exit_code;  ///< "code:signal"
+  int restarts = 0;       ///< how often it was put back into the queue
+  bool ended() const { return name != "PENDING" && name != "RUNNING" && name != "COMPLETING" && name != "CONFIGURING"; }
+};
+
+/// A job of the Slurm that tests/slurm/cluster.sh started. Results and the log are in `folder`.
+class BatchJob {
+ public:
+  /// Submits inputs/slurm/`script`.sbatch for `num_ranks` ranks of one thread. `settings` are NAME=value ..., quoted
+  /// for a shell, and `options` those of sbatch.
+  BatchJob(const std::string& folder, const std::string& script, int num_ranks, const std::string& settings,
+           const std::string& options = "");
+  /// Cancels what still waits or runs.
+  ~BatchJob();
+  BatchJob(const BatchJob&) = delete;
+  BatchJob& operator=(const BatchJob&) = delete;
+
+  JobState state() const;
+  /// The state when the job has ended, or after two minutes.
+  JobState wait() const;
+  /// The state when the job was put back into the queue or has ended, or after two minutes.
+  JobState wait_for_restart() const;
+  /// Sends SIGUSR1 to every rank, as Slurm does before the time is over.
+  void warn() const;
+
+  std::string log() const;
+  std::string last_line_of_log() const;
+
+ private:
+  std::string folder_, script_, id_;
+};
+
+}  // namespace m2::test
