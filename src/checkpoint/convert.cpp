@@ -2,19 +2,26 @@
 #include "checkpoint/convert.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <memory>
 #include <unordered_map>
 #include <utility>
 
 #include "checkpoint/hdf5_sink.hpp"
 #include "checkpoint/hugging_face_sink.hpp"
 #include "checkpoint/parallel.hpp"
+#include "checkpoint/ranks_progress.hpp"
+#include "checkpoint/share_by_bytes.hpp"
 #include "checkpoint/slab_converter.hpp"
 #include "core/error.hpp"
-#include "core/progress.hpp"
 #include "core/stop_signal.hpp"
 
 namespace m2 {
 namespace {
+
+constexpr auto kTick = std::chrono::milliseconds(100);
+
+bool is_creator(const Communicator* world) { return world == nullptr || world->rank() == 0; }
 
 DType planned_dtype(const StoredTensor& tensor, DTypeChoice choice) {
   switch (choice) {
@@ -47,12 +54,12 @@ struct Task {
   const StoredTensor* from;
   std::size_t to;
   std::int64_t slab;
+  std::uint64_t bytes;  // read, with the scales
 };
 
 struct Tasks {
   std::vector<Task> copies;       // same bits
   std::vector<Task> conversions;  // with the block scales of either side
-  std::uint64_t bytes = 0;
 };
 
 Tasks plan_tasks(const TensorSource& source, const std::vector<StoredTensor>& planned) {
@@ -60,11 +67,14 @@ Tasks plan_tasks(const TensorSource& source, const std::vector<StoredTensor>& pl
   for (std::size_t i = 0; i < planned.size(); ++i) index.emplace(planned[i].name, i);
   Tasks tasks;
   for (const StoredTensor& tensor : source.tensors()) {
-    tasks.bytes += tensor.size_bytes();
     const auto to = index.find(tensor.name);
     if (to == index.end()) continue;  // scales that are multiplied into their weight
-    std::vector<Task>& list = planned[to->second].dtype == tensor.dtype ? tasks.copies : tasks.conversions;
-    for (std::int64_t slab = 0; slab < tensor.num_slabs; ++slab) list.push_back({&tensor, to->second, slab});
+    const bool is_copy = planned[to->second].dtype == tensor.dtype;
+    const StoredTensor* const scales = is_copy ? nullptr : source.scales(tensor);
+    const std::uint64_t slab_bytes = tensor.slab_bytes() + (scales != nullptr ? scales->slab_bytes() : 0);
+    std::vector<Task>& list = is_copy ? tasks.copies : tasks.conversions;
+    for (std::int64_t slab = 0; slab < tensor.num_slabs; ++slab)
+      list.push_back({&tensor, to->second, slab, slab_bytes});
   }
   const auto position = [&](const Task& task) {
     return source.disk_position(*task.from, std::uint64_t(task.slab) * task.from->slab_bytes());
@@ -74,30 +84,71 @@ Tasks plan_tasks(const TensorSource& source, const std::vector<StoredTensor>& pl
   return tasks;
 }
 
-ConvertResult convert(const char* label, const TensorSource& source, const std::vector<StoredTensor>& planned,
-                      TensorSink& sink) {
-  const Tasks tasks = plan_tasks(source, planned);
-  NonFiniteReport non_finite;
-  ConvertResult result;
-  {
-    Progress progress(label, std::int64_t(tasks.bytes), "B");
-    const ReadWatch watch{&progress, &non_finite};
-    parallel_tasks(tasks.copies.size(), num_io_threads(), [&](std::size_t i) {
-      const Task& task = tasks.copies[i];
-      copy_slab(source, *task.from, task.slab, watch, sink, task.to);
-    });
-    // One after the other: each conversion uses all threads.
-    const HostExecSpace exec;
-    for (const Task& task : tasks.conversions) {
-      convert_slab(exec, source, *task.from, task.slab, watch, sink, task.to, planned);
-    }
-    throw_if_stop_requested();
-    sink.finish();
-    result.seconds = progress.elapsed_seconds();
+// Copies and conversions are divided separately, each into pieces of equal bytes that lie together on the disk: then it
+// does not matter how much longer a conversion takes.
+Tasks share_of(const Tasks& all, const Communicator* world) {
+  const int rank = world != nullptr ? world->rank() : 0, size = world != nullptr ? world->size() : 1;
+  return {share_by_bytes(all.copies, &Task::bytes, rank, size),
+          share_by_bytes(all.conversions, &Task::bytes, rank, size)};
+}
+
+std::uint64_t total_bytes(const Tasks& tasks) {
+  std::uint64_t bytes = 0;
+  for (const auto* list : {&tasks.copies, &tasks.conversions}) {
+    for (const Task& task : *list) bytes += task.bytes;
   }
-  result.bytes = tasks.bytes;
-  result.non_finite = non_finite.lines();
-  return result;
+  return bytes;
+}
+
+void run(const Tasks& tasks, const TensorSource& source, const std::vector<StoredTensor>& planned, int num_threads,
+         RanksProgress& progress, NonFiniteReport& non_finite, TensorSink& sink) {
+  const ReadWatch watch{&progress.own(), &non_finite};
+  BackgroundTasks copies(tasks.copies.size(), num_threads, [&](std::size_t i) {
+    const Task& task = tasks.copies[i];
+    copy_slab(source, *task.from, task.slab, watch, sink, task.to);
+  });
+  while (!copies.wait_for(kTick)) progress.tick();
+  // One after the other: each conversion uses all threads.
+  const HostExecSpace exec;
+  for (const Task& task : tasks.conversions) {
+    convert_slab(exec, source, *task.from, task.slab, watch, sink, task.to, planned);
+    progress.tick();
+  }
+  throw_if_stop_requested();
+}
+
+// Rank 0 learns what the others wrote, which is on the disk by then.
+void gather_reports(Communicator& world, TensorSink& sink, NonFiniteReport& non_finite) {
+  const bool is_creator = world.rank() == 0;
+  const auto written = world.all_gather_texts(is_creator ? "" : sink.leave());
+  const auto found = world.all_gather_texts(is_creator ? "" : non_finite.report());
+  for (int rank = 1; is_creator && rank < world.size(); ++rank) {
+    sink.add_report(written[rank]);
+    non_finite.add_report(found[rank]);
+  }
+}
+
+ConvertResult convert(const char* label, const TensorSource& source, const std::vector<StoredTensor>& planned,
+                      Communicator* world, TensorSink& sink) {
+  const Tasks tasks = share_of(plan_tasks(source, planned), world);
+  const int num_on_host = world != nullptr ? world->split_by_host()->size() : 1;
+  NonFiniteReport non_finite;
+  RanksProgress progress(label, total_bytes(tasks), world);
+  run(tasks, source, planned, num_io_threads(num_on_host), progress, non_finite, sink);
+  if (world != nullptr) gather_reports(*world, sink, non_finite);
+  if (is_creator(world)) sink.finish();
+  const double seconds = progress.finish();
+  return {.bytes = progress.total_bytes(), .seconds = seconds, .non_finite = non_finite.lines()};
+}
+
+// The creator's sink, made by `create`; on other ranks one made by `join` from the creator's invitation.
+template <class Sink, class Create, class Join>
+std::unique_ptr<Sink> open_sink(Communicator* world, const Create& create, const Join& join) {
+  if (world == nullptr) return create();
+  std::unique_ptr<Sink> sink;
+  if (world->rank() == 0) sink = create();
+  const std::string invitation = world->broadcast_text(sink ? sink->invitation() : "", 0);
+  return sink ? std::move(sink) : join(invitation);
 }
 
 }  // namespace
@@ -135,17 +186,28 @@ MiniMaxM2Config planned_config(const TensorSource& source, DTypeChoice dtype) {
   return config;
 }
 
-ConvertResult import_checkpoint(const TensorSource& source, const std::string& out_path, DTypeChoice dtype) {
+ConvertResult import_checkpoint(const TensorSource& source, const std::string& out_path, DTypeChoice dtype,
+                                Communicator* world, std::uint64_t alignment_bytes) {
   const std::vector<StoredTensor> planned = planned_tensors(source, dtype);
-  Hdf5Sink sink(out_path, planned_texts(source, dtype), planned);
-  return convert("import", source, planned, sink);
+  const auto create = [&] {
+    return std::make_unique<Hdf5Sink>(out_path, planned_texts(source, dtype), planned, alignment_bytes);
+  };
+  const auto join = [&](const std::string& invitation) { return std::make_unique<Hdf5Sink>(invitation, planned); };
+  const auto sink = open_sink<Hdf5Sink>(world, create, join);
+  return convert("import", source, planned, world, *sink);
 }
 
 ConvertResult export_checkpoint(const TensorSource& source, const std::string& out_folder, DTypeChoice dtype,
-                                std::uint64_t max_shard_bytes) {
+                                std::uint64_t max_shard_bytes, Communicator* world) {
   const std::vector<StoredTensor> planned = planned_tensors(source, dtype);
-  HuggingFaceSink sink(out_folder, planned_texts(source, dtype), planned, max_shard_bytes);
-  return convert("export", source, planned, sink);
+  const auto create = [&] {
+    return std::make_unique<HuggingFaceSink>(out_folder, planned_texts(source, dtype), planned, max_shard_bytes);
+  };
+  const auto join = [&](const std::string& invitation) {
+    return std::make_unique<HuggingFaceSink>(invitation, planned, max_shard_bytes);
+  };
+  const auto sink = open_sink<HuggingFaceSink>(world, create, join);
+  return convert("export", source, planned, world, *sink);
 }
 
 }  // namespace m2

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "checkpoint/tensor_source.hpp"
+#include "comm/communicator.hpp"
+#include "io/hdf5.hpp"
 
 namespace m2 {
 
@@ -25,13 +27,16 @@ struct ConvertResult {
 };
 
 /// Writes `source` as an HDF5 checkpoint, streaming: memory does not grow with the model. A file at `out_path` is
-/// replaced when the new one is complete. Throws Error naming the tensor; then nothing is left behind.
-ConvertResult import_checkpoint(const TensorSource& source, const std::string& out_path, DTypeChoice dtype);
+/// replaced when the new one is complete. With a communicator it is collective: each rank converts its share of the
+/// bytes, and rank 0 gets the result. Throws Error naming the tensor; then nothing is left behind, and other ranks may
+/// wait. `alignment_bytes`: see Hdf5Writer.
+ConvertResult import_checkpoint(const TensorSource& source, const std::string& out_path, DTypeChoice dtype,
+                                Communicator* world = nullptr, std::uint64_t alignment_bytes = kDefaultAlignmentBytes);
 
 /// Writes `source` as a Hugging Face folder of shards of at most `max_shard_bytes`, likewise. `out_folder` must not
 /// exist or be empty.
 ConvertResult export_checkpoint(const TensorSource& source, const std::string& out_folder, DTypeChoice dtype,
-                                std::uint64_t max_shard_bytes);
+                                std::uint64_t max_shard_bytes, Communicator* world = nullptr);
 
 /// The tensors that come out of it, with their dtypes.
 std::vector<StoredTensor> planned_tensors(const TensorSource& source, DTypeChoice dtype);

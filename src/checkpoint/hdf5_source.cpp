@@ -18,8 +18,6 @@ MiniMaxM2Config read_config(const Hdf5Reader& reader) {
 
 }  // namespace
 
-Hdf5Source::Hdf5Source(const std::string& path) : Hdf5Source(Hdf5Reader(path)) {}
-
 Hdf5Source::Hdf5Source(Hdf5Reader reader)
     : TensorSource(reader.path(), read_config(reader)), reader_(std::move(reader)) {
   std::vector<std::string> names;

@@ -14,7 +14,7 @@ namespace m2 {
 /// A checkpoint file of ours. Datasets outside /model other than the texts are left alone.
 class Hdf5Source final : public TensorSource {
  public:
-  explicit Hdf5Source(const std::string& path);
+  explicit Hdf5Source(Hdf5Reader reader);
 
   std::optional<std::string> text(const TextFile& file) const override;
   void read(const StoredTensor& tensor, std::uint64_t byte_offset, std::span<std::byte> out) const override;
@@ -22,7 +22,6 @@ class Hdf5Source final : public TensorSource {
   std::vector<TensorLocation> locations() const override;
 
  private:
-  explicit Hdf5Source(Hdf5Reader reader);
   const Hdf5Dataset& dataset(const StoredTensor& tensor) const;
 
   Hdf5Reader reader_;

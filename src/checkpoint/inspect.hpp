@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "checkpoint/tensor_source.hpp"
+#include "comm/communicator.hpp"
 
 namespace m2 {
 
@@ -21,8 +22,9 @@ struct VerifyResult {
 };
 
 /// Reads everything: hashes (a Hugging Face folder has none) and finite values. Names, shapes and dtypes were checked
-/// when the source was opened.
-VerifyResult verify_checkpoint(const TensorSource& source);
+/// when the source was opened. With a communicator it is collective: each rank reads its share of the bytes, and rank 0
+/// gets the result.
+VerifyResult verify_checkpoint(const TensorSource& source, Communicator* world = nullptr);
 
 struct DiffResult {
   std::int64_t num_equal = 0;            ///< tensors with equal bits, block scales included

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
 #include "io/shape.hpp"
@@ -71,6 +72,22 @@ void NonFiniteReport::scan(const StoredTensor& tensor, std::uint64_t byte_offset
         fmt::format("the first at {}, which is '{}'", index_text(first_value, tensor.shape), tensor.parts[part]);
   }
   finding.count += count;
+}
+
+std::string NonFiniteReport::report() const {
+  const std::lock_guard lock(mutex_);
+  nlohmann::json findings = nlohmann::json::array();
+  for (const auto& [place, finding] : findings_) {
+    findings.push_back({place.first, place.second, finding.count, finding.first_value, finding.text});
+  }
+  return findings.dump();
+}
+
+void NonFiniteReport::add_report(const std::string& report) {
+  const std::lock_guard lock(mutex_);
+  for (const nlohmann::json& finding : nlohmann::json::parse(report)) {
+    findings_[{finding[0], finding[1]}] = {finding[2], finding[3], finding[4]};
+  }
 }
 
 std::vector<std::string> NonFiniteReport::lines() const {

@@ -28,6 +28,10 @@ class NonFiniteReport {
   /// Looks at some of the tensor's values, the first one at `byte_offset`; all of them belong to one part.
   void scan(const StoredTensor& tensor, std::uint64_t byte_offset, std::span<const std::byte> values);
 
+  /// For add_report() of another rank's, which has seen other parts.
+  std::string report() const;
+  void add_report(const std::string& report);
+
   /// One line for each part concerned: native name, published name, how many, and where the first one is.
   std::vector<std::string> lines() const;
 

@@ -6,11 +6,14 @@
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace m2 {
 
-int num_io_threads() { return std::clamp(int(std::thread::hardware_concurrency()), 1, 8); }
+int num_io_threads(int ranks_on_host) {
+  return std::clamp(int(std::thread::hardware_concurrency()) / ranks_on_host, 1, 8);
+}
 
 void parallel_tasks(std::size_t count, int num_threads, const std::function<void(std::size_t)>& task) {
   std::atomic<std::size_t> next{0};
@@ -30,6 +33,26 @@ void parallel_tasks(std::size_t count, int num_threads, const std::function<void
   work();
   helpers.clear();  // joins
   if (failure) std::rethrow_exception(failure);
+}
+
+BackgroundTasks::BackgroundTasks(std::size_t count, int num_threads, std::function<void(std::size_t)> task)
+    : work_(std::async(std::launch::async, [this, count, num_threads, task = std::move(task)] {
+        parallel_tasks(count, num_threads, [&](std::size_t i) {
+          if (!stopped_) task(i);
+        });
+      })) {}
+
+BackgroundTasks::~BackgroundTasks() {
+  stopped_ = true;
+  if (work_.valid()) work_.wait();
+}
+
+bool BackgroundTasks::wait_for(std::chrono::milliseconds time) {
+  if (!done_ && work_.wait_for(time) == std::future_status::ready) {
+    work_.get();
+    done_ = true;
+  }
+  return done_;
 }
 
 }  // namespace m2

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <system_error>
+#include <utility>
 
 #include "core/error.hpp"
 #include "io/file.hpp"
@@ -25,6 +26,9 @@ bool is_empty_folder(const fs::path& path) {
 }
 
 }  // namespace
+
+PendingFolder::PendingFolder(fs::path target, fs::path folder)
+    : target_(std::move(target)), folder_(std::move(folder)) {}
 
 PendingFolder::PendingFolder(const std::string& path)
     : target_(without_trailing_slash(path)), folder_(fmt::format("{}.{}.tmp", target_.string(), ::getpid())) {

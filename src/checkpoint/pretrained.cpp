@@ -1,29 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/pretrained.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cstddef>
-#include <cstring>
-#include <mutex>
-#include <span>
+#include <memory>
+#include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 
-#include "checkpoint/float_bands.hpp"
-#include "checkpoint/parallel.hpp"
-#include "checkpoint/slab_reader.hpp"
+#include "checkpoint/parallel_load.hpp"
 #include "core/byte_size.hpp"
 #include "core/error.hpp"
 #include "core/memory.hpp"
-#include "core/progress.hpp"
 #include "io/shape.hpp"
-#include "kernels/quantize.hpp"
 #include "model/minimax_m2_for_causal_lm.hpp"
 
 namespace m2 {
 namespace {
-
-constexpr bool kHostReachesParameters = Kokkos::SpaceAccessibility<HostSpace, MemorySpace>::accessible;
 
 // A parameter and the tensor that fills it.
 struct Pair {
@@ -40,8 +37,8 @@ std::vector<Pair> pair_up(const TensorSource& source, std::vector<Parameter>& pa
     const auto found = by_name.find(tensor.name);
     M2_REQUIRE(found != by_name.end(), "'{}' holds {}, which the model does not have", source.path(), tensor.name);
     Parameter& parameter = *found->second;
-    M2_REQUIRE(parameter.shape == tensor.shape, "'{}': {} has shape {}, the model expects {}", source.path(),
-               tensor.name, shape_text(tensor.shape), shape_text(parameter.shape));
+    M2_REQUIRE(parameter.global_shape() == tensor.shape, "'{}': {} has shape {}, the model expects {}", source.path(),
+               tensor.name, shape_text(tensor.shape), shape_text(parameter.global_shape()));
     M2_REQUIRE(tensor.dtype != DType::float8_e4m3fn || parameter.may_be_fp8,
                "'{}': {} is float8_e4m3fn, which the model cannot use there", source.path(), tensor.name);
     pairs.push_back({&parameter, &tensor});
@@ -59,76 +56,87 @@ std::int64_t total_bytes(const std::vector<Pair>& pairs, DType compute_dtype) {
   return bytes;
 }
 
-void require_memory(const TensorSource& source, std::int64_t needed_bytes) {
-  if (!kHostReachesParameters) return;  // an allocation that a device refuses is an error of its own
-  const std::int64_t available_bytes = available_memory_bytes();
-  M2_REQUIRE(
-      needed_bytes <= available_bytes,
-      "the parameters of '{}' need {} of memory, and {} are available: use a machine with more, or a checkpoint with "
-      "smaller weights (m2-convert export --dtype float8)",
-      source.path(), byte_size_text(std::uint64_t(needed_bytes)), byte_size_text(std::uint64_t(available_bytes)));
-}
+// The other ranks, as far as loading goes.
+struct Neighbours {
+  Communicator* world = nullptr;  // if there are any
+  std::unique_ptr<Communicator> host;
+  int num_on_host = 1;
 
-// A piece of a parameter's memory and what is read into it.
-struct Destination {
-  const StoredTensor* tensor;
-  std::int64_t slab;
-  DType dtype;
-  std::byte* begin;  // of the slab
+  explicit Neighbours(Communicator* ranks) {
+    if (ranks == nullptr || ranks->size() == 1) return;
+    world = ranks;
+    host = world->split_by_host();
+    num_on_host = host->size();
+  }
+  bool are_on_several_hosts() const { return world != nullptr && num_on_host < world->size(); }
 };
 
-void append_slabs(const StoredTensor& tensor, DType dtype, std::byte* begin, std::vector<Destination>& out) {
-  const std::int64_t slab_bytes = tensor.num_values() / tensor.num_slabs * std::int64_t(size_bytes(dtype));
-  for (std::int64_t slab = 0; slab < tensor.num_slabs; ++slab) {
-    out.push_back({&tensor, slab, dtype, begin + slab * slab_bytes});
+// All ranks of a host allocate at the same time.
+void require_memory(const TensorSource& source, std::int64_t needed_bytes, const Neighbours& neighbours) {
+  if (!kHostReachesParameters) return;  // an allocation that a device refuses is an error of its own
+  std::vector<std::int64_t> numbers{needed_bytes, available_memory_bytes()};
+  if (neighbours.host) numbers = neighbours.host->all_gather_values(numbers);
+  std::int64_t available_bytes = numbers[1];
+  needed_bytes = 0;
+  for (std::size_t i = 0; i < numbers.size(); i += 2) {
+    needed_bytes += numbers[i];
+    available_bytes = std::min(available_bytes, numbers[i + 1]);
+  }
+  M2_REQUIRE(needed_bytes <= available_bytes,
+             "the parameters of '{}' need {} of memory{}, and {} are available: use {}, or a checkpoint with smaller "
+             "weights (m2-convert export --dtype float8)",
+             source.path(), byte_size_text(std::uint64_t(needed_bytes)),
+             neighbours.host ? fmt::format(" for the {} ranks of a host", neighbours.num_on_host) : "",
+             byte_size_text(std::uint64_t(available_bytes)), neighbours.host ? "more hosts" : "a machine with more");
+}
+
+// What fills the memory that begins at `begin`: all slabs, or those of the experts that lie here.
+void append_slabs(const TensorSource& source, const Parameter& parameter, const StoredTensor& tensor, DType dtype,
+                  std::byte* begin, std::vector<SlabTarget>& out) {
+  const auto num_local = parameter.experts.empty() ? tensor.num_slabs : std::int64_t(parameter.experts.size());
+  for (std::int64_t i = 0; i < num_local; ++i) {
+    const std::int64_t slab = parameter.experts.empty() ? i : parameter.experts[std::size_t(i)];
+    M2_REQUIRE(slab >= 0 && slab < tensor.num_slabs, "'{}': {} has no expert {}, only 0 to {}", source.path(),
+               tensor.name, slab, tensor.num_slabs - 1);
+    out.push_back({&tensor, slab, dtype, begin});
+    begin += out.back().memory_bytes();
   }
 }
 
-void store(const ExecSpace& exec, std::span<const std::byte> bytes, std::byte* destination) {
-  if (kHostReachesParameters) {
-    std::memcpy(destination, bytes.data(), bytes.size());
-    return;
-  }
-  static std::mutex one_copy_at_a_time;
-  const std::lock_guard lock(one_copy_at_a_time);
-  const Kokkos::View<const std::byte*, HostSpace, Kokkos::MemoryUnmanaged> from(bytes.data(), bytes.size());
-  const Kokkos::View<std::byte*, MemorySpace, Kokkos::MemoryUnmanaged> to(destination, bytes.size());
-  Kokkos::deep_copy(exec, to, from);
-  exec.fence("m2::load_parameters: the buffer is used again");
-}
+// Everything to fill, the memory allocated: what every rank holds, and the experts.
+struct Targets {
+  std::vector<SlabTarget> replicated, experts;
+};
 
-// The same dtype: the bytes go where they stay.
-void load_slab(const TensorSource& source, const ExecSpace& exec, const Destination& destination, Progress& progress) {
-  SlabReader reader(source, *destination.tensor, destination.slab, {.progress = &progress});
-  const std::size_t slab_bytes = reader.remaining_bytes();
-  if (kHostReachesParameters) {
-    reader.read({destination.begin, slab_bytes});
-    reader.finish();
-    return;
-  }
-  thread_local std::vector<std::byte> staging;
-  staging.resize(slab_bytes);
-  reader.read(staging);
-  reader.finish();
-  store(exec, staging, destination.begin);
-}
-
-// Another dtype: through float32.
-void convert_slab_into(const TensorSource& source, const ExecSpace& exec, const Destination& destination,
-                       Progress& progress) {
-  const HostExecSpace host_exec;
-  FloatBands bands(source, *destination.tensor, destination.slab, {.progress = &progress});
-  std::vector<Bf16> rounded;
-  for (FloatBand band = bands.next(host_exec); band.num_rows > 0; band = bands.next(host_exec)) {
-    std::byte* const begin = destination.begin + band.first_value * std::int64_t(size_bytes(destination.dtype));
-    if (destination.dtype == DType::float32) {
-      store(exec, std::as_bytes(band.values), begin);
-    } else {
-      rounded.resize(band.values.size());
-      convert_values<float, Bf16>(host_exec, band.values, rounded);
-      store(exec, std::as_bytes(std::span<const Bf16>(rounded)), begin);
+Targets allocate(const TensorSource& source, const std::vector<Pair>& pairs, const ExecSpace& exec,
+                 DType compute_dtype) {
+  Targets targets;
+  for (const auto& [parameter, stored] : pairs) {
+    std::vector<SlabTarget>& list = parameter->experts.empty() ? targets.replicated : targets.experts;
+    const DType dtype = storage_dtype(*parameter, *stored, compute_dtype);
+    parameter->allocate(exec, dtype);
+    std::byte* const begin = parameter->vector != nullptr ? reinterpret_cast<std::byte*>(parameter->vector->data())
+                                                          : parameter->weight->data();
+    append_slabs(source, *parameter, *stored, dtype, begin, list);
+    if (const StoredTensor* scales = source.scales(*stored)) {
+      append_slabs(source, *parameter, *scales, DType::float32,
+                   reinterpret_cast<std::byte*>(parameter->weight->scale_inv().data()), list);
     }
   }
+  const auto position = [&](const SlabTarget& target) { return target.disk_position(source); };
+  std::ranges::sort(targets.replicated, {}, position);
+  std::ranges::sort(targets.experts, {}, position);
+  exec.fence("m2::load_parameters: the memory is there");
+  return targets;
+}
+
+// The ranks that hold the same experts as this one: nothing if no rank shares its experts with another.
+std::unique_ptr<Communicator> ranks_with_same_experts(const std::vector<Pair>& pairs, Communicator& world) {
+  std::string own;
+  for (const auto& [parameter, stored] : pairs) own += fmt::format("{};", fmt::join(parameter->experts, ","));
+  const std::vector<std::string> all = world.all_gather_texts(own);
+  if (std::unordered_set<std::string_view>(all.begin(), all.end()).size() == all.size()) return nullptr;
+  return world.split(int(std::ranges::find(all, own) - all.begin()));
 }
 
 }  // namespace
@@ -145,35 +153,28 @@ std::int64_t parameter_bytes(const TensorSource& source, const std::vector<Param
   return total_bytes(pair_up(source, copy), compute_dtype);
 }
 
-void load_parameters(const TensorSource& source, std::vector<Parameter>& parameters, const ExecSpace& exec,
-                     DType compute_dtype) {
+LoadResult load_parameters(const TensorSource& source, std::vector<Parameter>& parameters, const ExecSpace& exec,
+                           DType compute_dtype, const LoadOptions& options) {
   const std::vector<Pair> pairs = pair_up(source, parameters);
-  require_memory(source, total_bytes(pairs, compute_dtype));
+  const Neighbours neighbours(options.world);
+  require_memory(source, total_bytes(pairs, compute_dtype), neighbours);
+  Targets targets = allocate(source, pairs, exec, compute_dtype);
 
-  std::vector<Destination> copies, conversions;
-  std::uint64_t source_bytes = 0;
-  for (const auto& [parameter, stored] : pairs) {
-    const DType dtype = storage_dtype(*parameter, *stored, compute_dtype);
-    parameter->allocate(exec, dtype);
-    std::byte* const begin = parameter->vector != nullptr ? reinterpret_cast<std::byte*>(parameter->vector->data())
-                                                          : parameter->weight->data();
-    append_slabs(*stored, dtype, begin, dtype == stored->dtype ? copies : conversions);
-    source_bytes += stored->size_bytes();
-    if (const StoredTensor* scales = source.scales(*stored)) {
-      append_slabs(*scales, DType::float32, reinterpret_cast<std::byte*>(parameter->weight->scale_inv().data()),
-                   copies);
-      source_bytes += scales->size_bytes();
-    }
+  LoadPlan plan;
+  std::unique_ptr<Communicator> same_experts;
+  if (neighbours.world != nullptr && options.shared_reads.value_or(neighbours.are_on_several_hosts())) {
+    plan.shared.emplace_back(*neighbours.world, std::exchange(targets.replicated, {}));
+    same_experts = ranks_with_same_experts(pairs, *neighbours.world);
+    if (same_experts && same_experts->size() > 1)
+      plan.shared.emplace_back(*same_experts, std::exchange(targets.experts, {}));
   }
-  exec.fence("m2::load_parameters: the memory is there");
+  plan.own = std::move(targets.replicated);
+  plan.own.insert(plan.own.end(), targets.experts.begin(), targets.experts.end());
+  std::ranges::sort(plan.own, {}, [&](const SlabTarget& target) { return target.disk_position(source); });
 
-  std::ranges::sort(copies, {}, [&](const Destination& destination) {
-    return source.disk_position(*destination.tensor,
-                                std::uint64_t(destination.slab) * destination.tensor->slab_bytes());
-  });
-  Progress progress("load", std::int64_t(source_bytes), "B");
-  parallel_tasks(copies.size(), num_io_threads(), [&](std::size_t i) { load_slab(source, exec, copies[i], progress); });
-  for (const Destination& destination : conversions) convert_slab_into(source, exec, destination, progress);
+  RanksProgress progress("load", plan.bytes_read_here(), neighbours.world);
+  ParallelLoad(source, exec, options.read_bytes, plan, progress).run(num_io_threads(neighbours.num_on_host));
+  return {.bytes = progress.total_bytes(), .seconds = progress.finish()};
 }
 
 MiniMaxM2ForCausalLM MiniMaxM2ForCausalLM::from_pretrained(const std::string& path, const ModelOptions& options) {

@@ -8,11 +8,13 @@
 
 namespace m2 {
 
-SlabReader::SlabReader(const TensorSource& source, const StoredTensor& tensor, std::int64_t slab, ReadWatch watch)
+SlabReader::SlabReader(const TensorSource& source, const StoredTensor& tensor, std::int64_t slab, ReadWatch watch,
+                       std::size_t chunk_bytes)
     : source_(source),
       tensor_(tensor),
       slab_(slab),
       watch_(watch),
+      chunk_bytes_(chunk_bytes),
       position_(std::uint64_t(slab) * tensor.slab_bytes()),
       end_(position_ + tensor.slab_bytes()) {}
 
@@ -21,7 +23,7 @@ void SlabReader::read(std::span<std::byte> out) {
   while (!out.empty()) {
     throw_if_stop_requested();
     const std::uint64_t part_left_bytes = part_bytes - position_ % part_bytes;
-    const std::span<std::byte> chunk = out.first(std::min({out.size(), kChunkBytes, std::size_t(part_left_bytes)}));
+    const std::span<std::byte> chunk = out.first(std::min({out.size(), chunk_bytes_, std::size_t(part_left_bytes)}));
     source_.read(tensor_, position_, chunk);
     hash_.update(chunk);
     if (watch_.non_finite != nullptr) watch_.non_finite->scan(tensor_, position_, chunk);

@@ -26,7 +26,9 @@ struct ReadWatch {
 /// Reads one slab of a tensor from its first byte to its last.
 class SlabReader {
  public:
-  SlabReader(const TensorSource& source, const StoredTensor& tensor, std::int64_t slab, ReadWatch watch);
+  /// `chunk_bytes`: at most so much is read at a time.
+  SlabReader(const TensorSource& source, const StoredTensor& tensor, std::int64_t slab, ReadWatch watch,
+             std::size_t chunk_bytes = kChunkBytes);
 
   std::uint64_t remaining_bytes() const { return end_ - position_; }
 
@@ -41,6 +43,7 @@ class SlabReader {
   const StoredTensor& tensor_;
   std::int64_t slab_;
   ReadWatch watch_;
+  std::size_t chunk_bytes_;
   std::uint64_t position_;  // within the tensor
   std::uint64_t end_;
   Hash64 hash_;

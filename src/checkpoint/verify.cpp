@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <chrono>
 #include <mutex>
+#include <nlohmann/json.hpp>
 
 #include "checkpoint/inspect.hpp"
 #include "checkpoint/parallel.hpp"
+#include "checkpoint/ranks_progress.hpp"
+#include "checkpoint/share_by_bytes.hpp"
 #include "checkpoint/slab_reader.hpp"
 #include "core/error.hpp"
-#include "core/progress.hpp"
 #include "core/stop_signal.hpp"
 
 namespace m2 {
@@ -50,27 +53,42 @@ void collect(std::vector<std::string>& defects, std::mutex& mutex, const Check& 
   }
 }
 
+// Rank 0 learns what the others found.
+void gather(Communicator& world, std::vector<std::string>& defects, NonFiniteReport& non_finite) {
+  const auto all_defects = world.all_gather_texts(nlohmann::json(defects).dump());
+  const auto found = world.all_gather_texts(non_finite.report());
+  for (int rank = 1; world.rank() == 0 && rank < world.size(); ++rank) {
+    for (const nlohmann::json& defect : nlohmann::json::parse(all_defects[rank])) defects.push_back(defect);
+    non_finite.add_report(found[rank]);
+  }
+}
+
 }  // namespace
 
-VerifyResult verify_checkpoint(const TensorSource& source) {
+VerifyResult verify_checkpoint(const TensorSource& source, Communicator* world) {
+  const int rank = world != nullptr ? world->rank() : 0, size = world != nullptr ? world->size() : 1;
   VerifyResult result;
   std::mutex mutex;
   for (const TextFile& file : kTextFiles) {
-    collect(result.defects, mutex, [&] { source.text(file); });
+    if (rank == 0) collect(result.defects, mutex, [&] { source.text(file); });
   }
-  const std::vector<Slab> slabs = slabs_in_disk_order(source);
-  for (const StoredTensor& tensor : source.tensors()) {
-    result.bytes += tensor.size_bytes();
-    result.num_slabs += std::int64_t(tensor.slab_hashes.size());
-  }
+  const auto slab_bytes = [](const Slab& slab) { return slab.tensor->slab_bytes(); };
+  const std::vector<Slab> slabs = share_by_bytes(slabs_in_disk_order(source), slab_bytes, rank, size);
+  std::uint64_t own_bytes = 0;
+  for (const Slab& slab : slabs) own_bytes += slab_bytes(slab);
+  for (const StoredTensor& tensor : source.tensors()) result.num_slabs += std::int64_t(tensor.slab_hashes.size());
   NonFiniteReport non_finite;
-  Progress progress("verify", std::int64_t(result.bytes), "B");
-  parallel_tasks(slabs.size(), num_io_threads(), [&](std::size_t i) {
-    collect(result.defects, mutex, [&] { read_slab(source, slabs[i], {&progress, &non_finite}); });
+  const int num_threads = num_io_threads(world != nullptr ? world->split_by_host()->size() : 1);
+  RanksProgress progress("verify", own_bytes, world);
+  BackgroundTasks reads(slabs.size(), num_threads, [&](std::size_t i) {
+    collect(result.defects, mutex, [&] { read_slab(source, slabs[i], {&progress.own(), &non_finite}); });
   });
+  while (!reads.wait_for(std::chrono::milliseconds(100))) progress.tick();
+  if (world != nullptr) gather(*world, result.defects, non_finite);
   std::ranges::sort(result.defects);
   for (std::string& line : non_finite.lines()) result.defects.push_back(std::move(line));
-  result.seconds = progress.elapsed_seconds();
+  result.bytes = progress.total_bytes();
+  result.seconds = progress.finish();
   return result;
 }
 

@@ -61,7 +61,7 @@ Progress::Progress(std::string label, std::int64_t total, std::string unit, std:
       total_(total),
       unit_(std::move(unit)),
       out_(out),
-      is_terminal_(::isatty(::fileno(out)) == 1),
+      is_terminal_(out != nullptr && ::isatty(::fileno(out)) == 1),
       start_(std::chrono::steady_clock::now()),
       next_print_seconds_(is_terminal_ ? kTerminalInterval_seconds : kLogInterval_seconds) {}
 
@@ -74,6 +74,7 @@ Progress::~Progress() {
 
 void Progress::add(std::int64_t amount) {
   done_.fetch_add(amount, std::memory_order_relaxed);
+  if (out_ == nullptr) return;
   const double elapsed = elapsed_seconds();
   if (elapsed < next_print_seconds_.load(std::memory_order_relaxed)) return;
   const std::unique_lock lock(mutex_, std::try_to_lock);
@@ -85,6 +86,11 @@ void Progress::add(std::int64_t amount) {
 void Progress::set_note(std::string note) {
   const std::lock_guard lock(mutex_);
   note_ = std::move(note);
+}
+
+void Progress::print_at_end() {
+  const std::lock_guard lock(mutex_);
+  printed_ = out_ != nullptr;
 }
 
 double Progress::elapsed_seconds() const {

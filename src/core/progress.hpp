@@ -19,7 +19,7 @@ std::string progress_text(std::string_view label, std::int64_t done, std::int64_
 
 /// Tells the user on stderr how far a long job is: a bar that is redrawn on a terminal, now and then a line elsewhere,
 /// and nothing at all for a job that ends before anybody could wonder. add() may be called from many threads, as often
-/// as one likes.
+/// as one likes. Without `out` it only counts.
 class Progress {
  public:
   Progress(std::string label, std::int64_t total, std::string unit, std::FILE* out = stderr);
@@ -29,9 +29,13 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void add(std::int64_t amount);
+  std::int64_t done() const { return done_.load(std::memory_order_relaxed); }
 
   /// Words that stand at the end of the line from now on: a rate of something else than what is counted.
   void set_note(std::string note);
+
+  /// The last line is printed even if none was before.
+  void print_at_end();
 
   double elapsed_seconds() const;
 

@@ -75,6 +75,8 @@ class PendingFile {
   static PendingFile join(const std::string& pending_path);
 
   const File& file() const { return file_; }
+  /// The name it will have; of a file that was joined, its temporary name.
+  const std::string& target() const { return target_; }
   void publish();
   /// Flushes what this process wrote, and leaves the rest to the one that made the file.
   void leave();

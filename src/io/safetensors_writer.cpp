@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <unordered_set>
+#include <utility>
 
 #include "core/error.hpp"
 #include "io/shape.hpp"
@@ -62,21 +63,40 @@ std::string header_text(const std::vector<TensorEntry>& entries, const std::map<
 
 }  // namespace
 
+SafetensorsWriter::SafetensorsWriter(PendingFile pending, const std::vector<TensorPlan>& tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : entries_(place_tensors(tensors, pending.target())),
+      written_bytes_(new std::atomic<std::uint64_t>[tensors.size()]()),
+      pending_(std::move(pending)) {
+  const std::string text = header_text(entries_, metadata, pending_.target());
+  const std::uint64_t length = text.size();
+  header_ = std::string(reinterpret_cast<const char*>(&length), sizeof(length)) + text;
+  file_size_bytes_ = header_.size();
+  for (TensorEntry& entry : entries_) {
+    entry.offset += header_.size();
+    file_size_bytes_ += entry.size_bytes;
+  }
+}
+
 SafetensorsWriter::SafetensorsWriter(const std::string& path, const std::vector<TensorPlan>& tensors,
                                      const std::map<std::string, std::string>& metadata)
-    : entries_(place_tensors(tensors, path)),
-      written_bytes_(new std::atomic<std::uint64_t>[tensors.size()]()),
-      pending_(path) {
-  const std::string header = header_text(entries_, metadata, path);
-  const std::uint64_t length = header.size();
-  std::uint64_t file_size_bytes = sizeof(length) + length;
-  for (TensorEntry& entry : entries_) {
-    entry.offset += sizeof(length) + length;
-    file_size_bytes += entry.size_bytes;
-  }
-  pending_.file().reserve(file_size_bytes);
-  pending_.file().write_at(0, std::as_bytes(std::span(&length, 1)));
-  pending_.file().write_at(sizeof(length), std::as_bytes(std::span(header)));
+    : SafetensorsWriter(PendingFile(path), tensors, metadata) {
+  pending_.file().reserve(file_size_bytes_);
+  pending_.file().write_at(0, std::as_bytes(std::span(header_)));
+}
+
+SafetensorsWriter SafetensorsWriter::join(const std::string& pending_path, const std::vector<TensorPlan>& tensors,
+                                          const std::map<std::string, std::string>& metadata) {
+  return {PendingFile::join(pending_path), tensors, metadata};
+}
+
+std::vector<std::uint64_t> SafetensorsWriter::leave() {
+  pending_.leave();
+  return {written_bytes_.get(), written_bytes_.get() + entries_.size()};
+}
+
+void SafetensorsWriter::add_written(const std::vector<std::uint64_t>& bytes) {
+  for (std::size_t i = 0; i < entries_.size(); ++i) written_bytes_[i] += bytes.at(i);
 }
 
 void SafetensorsWriter::write(std::size_t index, std::uint64_t byte_offset, std::span<const std::byte> bytes) {

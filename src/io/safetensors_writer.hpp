@@ -23,12 +23,24 @@ struct TensorPlan {
 };
 
 /// Writes one safetensors file whose tensors are known beforehand. The file appears under its name at finish(); without
-/// it nothing is left behind. write() may be called from many threads at once.
+/// it nothing is left behind. write() may be called from many threads at once. Several processes can write one file:
+/// one creates it, the others join.
 class SafetensorsWriter {
  public:
   /// Throws Error for a name given twice, a bad shape, or when the disk has no room for the whole file.
   SafetensorsWriter(const std::string& path, const std::vector<TensorPlan>& tensors,
                     const std::map<std::string, std::string>& metadata);
+
+  /// The temporary name, for join().
+  const std::string& pending_path() const { return pending_.file().path(); }
+  /// A writer of pieces of the same file in another process, for the same plan. Its work ends with leave(); without it
+  /// the file is removed.
+  static SafetensorsWriter join(const std::string& pending_path, const std::vector<TensorPlan>& tensors,
+                                const std::map<std::string, std::string>& metadata);
+  /// Flushes what was written here and returns how many bytes of each tensor that was, for add_written() of the
+  /// creator.
+  std::vector<std::uint64_t> leave();
+  void add_written(const std::vector<std::uint64_t>& bytes);
 
   /// The planned tensors, in the order of the plan, with their places in the file.
   const std::vector<TensorEntry>& entries() const { return entries_; }
@@ -40,7 +52,12 @@ class SafetensorsWriter {
   void finish();
 
  private:
+  SafetensorsWriter(PendingFile pending, const std::vector<TensorPlan>& tensors,
+                    const std::map<std::string, std::string>& metadata);
+
   std::vector<TensorEntry> entries_;
+  std::uint64_t file_size_bytes_ = 0;
+  std::string header_;  // with its length before it
   std::unique_ptr<std::atomic<std::uint64_t>[]> written_bytes_;
   PendingFile pending_;
 };

@@ -38,5 +38,28 @@ TEST(Progress, IsSilentForAShortJobThatNobodyWatches) {
   std::fclose(file);
 }
 
+TEST(Progress, PrintsItsLastLineWhenAsked) {
+  std::FILE* file = std::tmpfile();
+  {
+    Progress progress("load", 100, "B", file);
+    progress.add(100);
+    progress.print_at_end();
+  }
+  std::rewind(file);
+  char line[200] = {};
+  ASSERT_NE(std::fgets(line, sizeof(line), file), nullptr);
+  EXPECT_TRUE(std::string(line).starts_with("load  100%  100 B of 100 B  ")) << line;
+  EXPECT_EQ(std::fgets(line, sizeof(line), file), nullptr);
+  std::fclose(file);
+}
+
+TEST(Progress, CountsWithoutAFile) {
+  Progress progress("load", 100, "B", nullptr);
+  progress.add(60);
+  progress.add(30);
+  progress.print_at_end();
+  EXPECT_EQ(progress.done(), 90);
+}
+
 }  // namespace
 }  // namespace m2

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "checkpoint/slab_loader.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "checkpoint/float_bands.hpp"
+#include "checkpoint/slab_reader.hpp"
+#include "kernels/quantize.hpp"
+
+namespace m2 {
+namespace {
+
+void store(const ExecSpace& exec, std::span<const std::byte> bytes, std::byte* destination) {
+  if (kHostReachesParameters) {
+    std::memcpy(destination, bytes.data(), bytes.size());
+    return;
+  }
+  static std::mutex one_copy_at_a_time;
+  const std::lock_guard lock(one_copy_at_a_time);
+  const Kokkos::View<const std::byte*, HostSpace, Kokkos::MemoryUnmanaged> from(bytes.data(), bytes.size());
+  const Kokkos::View<std::byte*, MemorySpace, Kokkos::MemoryUnmanaged> to(destination, bytes.size());
+  Kokkos::deep_copy(exec, to, from);
+  exec.fence("m2::load_parameters: the buffer is used again");
+}
+
+}  // namespace
+
+void SlabLoader::copy(const SlabTarget& target) const {
+  SlabReader reader(source_, *target.tensor, target.slab, {.progress = &progress_}, read_bytes_);
+  if (kHostReachesParameters) {
+    reader.read({target.begin, std::size_t(reader.remaining_bytes())});
+    reader.finish();
+    return;
+  }
+  thread_local std::vector<std::byte> staging;
+  staging.resize(read_bytes_);
+  std::byte* destination = target.begin;
+  while (reader.remaining_bytes() > 0) {
+    const auto piece = std::span(staging).first(std::min<std::uint64_t>(staging.size(), reader.remaining_bytes()));
+    reader.read(piece);
+    store(exec_, piece, destination);
+    destination += piece.size();
+  }
+  reader.finish();
+}
+
+void SlabLoader::convert(const SlabTarget& target) const {
+  const HostExecSpace host_exec;
+  FloatBands bands(source_, *target.tensor, target.slab, {.progress = &progress_});
+  std::vector<Bf16> rounded;
+  for (FloatBand band = bands.next(host_exec); band.num_rows > 0; band = bands.next(host_exec)) {
+    std::byte* const begin = target.begin + band.first_value * std::int64_t(size_bytes(target.dtype));
+    if (target.dtype == DType::float32) {
+      store(exec_, std::as_bytes(band.values), begin);
+    } else {
+      rounded.resize(band.values.size());
+      convert_values<float, Bf16>(host_exec, band.values, rounded);
+      store(exec_, std::as_bytes(std::span<const Bf16>(rounded)), begin);
+    }
+  }
+}
+
+}  // namespace m2

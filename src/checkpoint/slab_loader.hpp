@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "checkpoint/tensor_source.hpp"
+#include "core/progress.hpp"
+#include "core/views.hpp"
+
+namespace m2 {
+
+/// A slab of a checkpoint and the piece of a parameter's memory that it fills.
+struct SlabTarget {
+  const StoredTensor* tensor = nullptr;
+  std::int64_t slab = 0;
+  DType dtype{};  ///< in memory
+  std::byte* begin = nullptr;
+
+  bool is_conversion() const { return dtype != tensor->dtype; }
+  std::uint64_t stored_bytes() const { return tensor->slab_bytes(); }
+  std::uint64_t memory_bytes() const { return stored_bytes() / size_bytes(tensor->dtype) * size_bytes(dtype); }
+  std::uint64_t disk_position(const TensorSource& source) const {
+    return source.disk_position(*tensor, std::uint64_t(slab) * stored_bytes());
+  }
+};
+
+/// Whether a slab can be read straight to where it stays.
+inline constexpr bool kHostReachesParameters = Kokkos::SpaceAccessibility<HostSpace, MemorySpace>::accessible;
+
+/// Reads slabs into the memory of parameters, and verifies them.
+class SlabLoader {
+ public:
+  /// `read_bytes`: at most so much is read from the file at a time.
+  SlabLoader(const TensorSource& source, const ExecSpace& exec, std::size_t read_bytes, Progress& progress)
+      : source_(source), exec_(exec), read_bytes_(read_bytes), progress_(progress) {}
+
+  /// The bytes as they are. From many threads at once.
+  void copy(const SlabTarget& target) const;
+  /// Through float32, with all threads. From one thread.
+  void convert(const SlabTarget& target) const;
+
+ private:
+  const TensorSource& source_;
+  ExecSpace exec_;
+  std::size_t read_bytes_;
+  Progress& progress_;
+};
+
+}  // namespace m2
