@@ -107,9 +107,9 @@ void run(const Arguments& arguments, m2::Session& session) {
   }
   if (!arguments.expert_load.empty()) return session.rank() == 0 ? make_placement(arguments) : void();
   const m2::Deck deck = m2::load_deck(arguments.deck, arguments.overrides);
-  // Unbound threads: several jobs on one machine must not end up on the same cores. Kokkos warns unless this is set.
+  // Unbound threads: several jobs on one machine must not end up on the same cores. Kokkos' warnings are about that.
   ::setenv("OMP_PROC_BIND", "false", /*overwrite=*/0);
-  const Kokkos::ScopeGuard kokkos;
+  const Kokkos::ScopeGuard kokkos(Kokkos::InitializationSettings().set_disable_warnings(true));
   m2::run_job(deck, session.world(), arguments.check);
 }
 
