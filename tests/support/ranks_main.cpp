@@ -5,7 +5,9 @@
 
 #include <Kokkos_Core.hpp>
 #include <cstdint>
+#include <cstdio>
 #include <exception>
+#include <span>
 #include <string>
 
 #include "support/label_check.hpp"
@@ -17,13 +19,16 @@ namespace {
 Session* g_session = nullptr;
 
 class FailurePrinter : public ::testing::EmptyTestEventListener {
+  void OnTestStart(const ::testing::TestInfo& test) override {
+    test_ = std::string(test.test_suite_name()) + "." + test.name();  // cannot be asked for while a failure is reported
+  }
   void OnTestPartResult(const ::testing::TestPartResult& result) override {
     if (!result.failed()) return;
-    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-    const std::string name = info == nullptr ? "" : std::string(info->test_suite_name()) + "." + info->name();
-    std::fprintf(stderr, "%s%s: %s:%d: %s\n", session().who().c_str(), name.c_str(), result.file_name(),
-                 result.line_number(), result.message());
+    std::fprintf(stderr, "%s%s: %s:%d: %s\n", session().who().c_str(), test_.c_str(),
+                 result.file_name() == nullptr ? "" : result.file_name(), result.line_number(), result.message());
   }
+
+  std::string test_;
 };
 
 int run_tests(int argc, char** argv) {
