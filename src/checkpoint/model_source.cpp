@@ -58,8 +58,11 @@ ModelSource::ModelSource(const MiniMaxM2Config& config, const std::vector<Parame
   std::vector<StoredTensor> tensors;
   for (NativeTensor& tensor : native_tensors(config)) {
     const auto found = by_name.find(tensor.name);
-    M2_REQUIRE(found != by_name.end() && found->second->shape == tensor.shape,
+    M2_REQUIRE(found != by_name.end() && found->second->global_shape() == tensor.shape,
                "the model does not have {} in its shape", tensor.name);
+    M2_REQUIRE(found->second->shape == tensor.shape,
+               "{} cannot be saved: {} of its {} experts are in this process; save a model that holds all", tensor.name,
+               found->second->shape[0], tensor.shape[0]);
     const Parameter& parameter = *found->second;
     if (parameter.vector != nullptr) {
       const DType dtype = tensor.kind == TensorKind::norm ? config.dtype : DType::float32;

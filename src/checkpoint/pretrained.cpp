@@ -117,6 +117,7 @@ Targets allocate(const TensorSource& source, const std::vector<Pair>& pairs, con
     parameter->allocate(exec, dtype);
     std::byte* const begin = parameter->vector != nullptr ? reinterpret_cast<std::byte*>(parameter->vector->data())
                                                           : parameter->weight->data();
+    if (parameter->weight != nullptr) advise_large_pages(begin, std::uint64_t(parameter->weight->bytes()));
     append_slabs(source, *parameter, *stored, dtype, begin, list);
     if (const StoredTensor* scales = source.scales(*stored)) {
       append_slabs(source, *parameter, *scales, DType::float32,

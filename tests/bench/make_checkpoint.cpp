@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes a Hugging Face folder with random weights in the shapes of MiniMax-M2, with fewer layers and experts, for
-// import_bench.sh.
+// import_bench.sh and load_bench.sh.
 #include <fmt/format.h>
 
 #include <cstdlib>

@@ -6,6 +6,7 @@
 #include "checkpoint/convert.hpp"
 #include "checkpoint/hugging_face_folder.hpp"
 #include "checkpoint/inspect.hpp"
+#include "checkpoint/model_source.hpp"
 #include "core/error.hpp"
 #include "io/temporary_folder.hpp"
 #include "model/minimax_m2_for_causal_lm.hpp"
@@ -19,6 +20,7 @@ using test::fixture;
 using test::HuggingFaceFolder;
 using test::TemporaryFolder;
 using ::testing::StartsWith;
+using ::testing::ThrowsMessage;
 
 MiniMaxM2ForCausalLM load(const std::string& path, std::optional<DType> dtype = std::nullopt) {
   return MiniMaxM2ForCausalLM::from_pretrained(path, {.dtype = dtype, .exec = test::exec()});
@@ -102,6 +104,42 @@ TEST_P(SavePretrained, GivesBackEveryValue) {
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, SavePretrained, ::testing::Values("tiny-f32", "tiny-bf16", "tiny-fp8", "demo"),
                          test::fixture_test_name);
+
+TEST(SavePretrained, NeedsEveryExpert) {
+  MiniMaxM2ForCausalLM model = load(fixture("tiny-fp8"));
+  std::vector<Parameter> parameters = model.parameters();
+  Parameter& gate_up = *std::ranges::find(parameters, "layers/1/moe/experts/gate_up", &Parameter::name);
+  gate_up.num_experts = 6;
+  gate_up.shape[0] = 2;
+  EXPECT_THAT([&] { ModelSource(model.config(), parameters, test::exec()); },
+              ThrowsMessage<Error>("layers/1/moe/experts/gate_up cannot be saved: 2 of its 6 experts are in this "
+                                   "process; save a model that holds all"));
+}
+
+TEST(LoadParameters, ReadsTheExpertsThatLieHere) {
+  const auto source = TensorSource::open(fixture("tiny-fp8"));
+  MiniMaxM2ForCausalLM model(source->config(), {.exec = test::exec()}), whole = load(fixture("tiny-fp8"));
+  std::vector<Parameter> parameters = model.parameters();
+  for (Parameter& parameter : parameters) {
+    if (parameter.shape.size() != 3) continue;
+    parameter.num_experts = 6;
+    parameter.experts = {1, 4, 5};
+    parameter.shape[0] = 3;
+  }
+  load_parameters(*source, parameters, test::exec(), DType::bfloat16);
+  const std::string name = "layers/1/moe/experts/down";
+  const std::string here = bytes_of<Fp8E4M3>(*find(model, name).weight);
+  const std::string all = bytes_of<Fp8E4M3>(*find(whole, name).weight);
+  const std::size_t slab_bytes = all.size() / 6;
+  EXPECT_TRUE(here == all.substr(slab_bytes, slab_bytes) + all.substr(4 * slab_bytes));
+  parameters = model.parameters();
+  auto stack = std::ranges::find(parameters, name, &Parameter::name);
+  stack->experts = {6};
+  stack->num_experts = 6;
+  stack->shape[0] = 1;
+  EXPECT_THAT([&] { load_parameters(*source, parameters, test::exec(), DType::bfloat16); },
+              ThrowsMessage<Error>(fmt::format("'{}': {} has no expert 6, only 0 to 5", source->path(), name)));
+}
 
 TEST(LoadParameters, SaysWhatTheModelDoesNotHave) {
   const auto source = TensorSource::open(fixture("tiny-f32"));

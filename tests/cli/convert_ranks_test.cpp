@@ -4,7 +4,7 @@
 
 #include "checkpoint/hugging_face_folder.hpp"
 #include "checkpoint/synthetic_checkpoint.hpp"
-#include "cli/shell.hpp"
+#include "cli/ranks.hpp"
 #include "io/hdf5.hpp"
 #include "io/temporary_folder.hpp"
 
@@ -16,22 +16,14 @@ using ::testing::ElementsAre;
 using ::testing::MatchesRegex;
 using ::testing::StartsWith;
 
-constexpr const char* kLaunch = "timeout 100 " M2_MPIEXEC " " M2_MPIEXEC_NUMPROC_FLAG " ";
-
 class ConvertRanks : public ::testing::Test {
  protected:
-  static Outcome on_ranks(int num_ranks, const std::string& arguments) {
-    Outcome outcome = run(kLaunch + std::to_string(num_ranks) + " " + m2_convert_program() + " " + arguments);
+  static Outcome many(int num_ranks, const std::string& arguments) {
+    Outcome outcome = run(on_ranks(num_ranks, m2_convert_program() + " " + arguments));
     std::erase(outcome.err, '\0');  // Open MPI prints one when a job is aborted
     return outcome;
   }
   static Outcome alone(const std::string& arguments) { return run(m2_convert_program() + " " + arguments); }
-
-  static int count(const std::string& text, const std::string& part) {
-    int found = 0;
-    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
-    return found;
-  }
 
   // Names and bytes of all files of a folder.
   static std::map<std::string, std::string> files_of(const std::string& folder) {
@@ -58,7 +50,7 @@ TEST_F(ConvertRanks, ImportGivesTheSameFile) {
     ASSERT_EQ(alone("import " + fixture("tiny-fp8") + " " + (folder_ / "one.h5") + options).code, 0);
     for (const int num_ranks : {2, 3, 4}) {
       const std::string path = folder_ / "many.h5";
-      const Outcome outcome = on_ranks(num_ranks, "import " + fixture("tiny-fp8") + " " + path + options);
+      const Outcome outcome = many(num_ranks, "import " + fixture("tiny-fp8") + " " + path + options);
       EXPECT_EQ(outcome.code, 0) << outcome.err;
       EXPECT_THAT(outcome.out, MatchesRegex(path + ": 1[.]7 MB in .*/s\n")) << "one rank speaks, for all bytes";
       EXPECT_TRUE(read_bytes(path) == read_bytes(folder_ / "one.h5")) << dtype << " on " << num_ranks;
@@ -75,10 +67,10 @@ TEST_F(ConvertRanks, ExportGivesTheSameFolder) {
     const std::string one = folder_ / (name + ".1");
     ASSERT_EQ(alone("export " + file + " " + one + options).code, 0);
     for (const int num_ranks : {2, 3, 4}) {
-      const std::string many = folder_ / fmt::format("{}.{}", name, num_ranks);
-      const Outcome outcome = on_ranks(num_ranks, "export " + file + " " + many + options);
+      const std::string to = folder_ / fmt::format("{}.{}", name, num_ranks);
+      const Outcome outcome = many(num_ranks, "export " + file + " " + to + options);
       EXPECT_EQ(outcome.code, 0) << outcome.err;
-      EXPECT_TRUE(files_of(many) == files_of(one)) << name << " on " << num_ranks;
+      EXPECT_TRUE(files_of(to) == files_of(one)) << name << " on " << num_ranks;
     }
   }
 }
@@ -93,12 +85,12 @@ TEST_F(ConvertRanks, WarningsComeFromEveryRankOnce) {
   }
   changed.write(folder_ / "in");
   const Outcome one = alone("import " + (folder_ / "in") + " " + (folder_ / "model.h5"));
-  const Outcome many = on_ranks(3, "import " + (folder_ / "in") + " " + (folder_ / "model.h5"));
-  EXPECT_EQ(count(one.err, "warning"), 3) << one.err;
-  EXPECT_EQ(many.err, one.err);
+  const Outcome by_many = many(3, "import " + (folder_ / "in") + " " + (folder_ / "model.h5"));
+  EXPECT_EQ(occurrences(one.err, "warning"), 3) << one.err;
+  EXPECT_EQ(by_many.err, one.err);
   const Outcome verified = alone("verify " + (folder_ / "model.h5"));
   EXPECT_EQ(verified.code, 1);
-  const Outcome verified_by_many = on_ranks(3, "verify " + (folder_ / "model.h5"));
+  const Outcome verified_by_many = many(3, "verify " + (folder_ / "model.h5"));
   EXPECT_EQ(verified_by_many.code, 1);
   EXPECT_EQ(verified_by_many.out, verified.out);
 }
@@ -108,8 +100,8 @@ TEST_F(ConvertRanks, VerifyNamesEveryDefect) {
   ASSERT_EQ(alone("import " + fixture("tiny-fp8") + " " + path).code, 0);
   damage(path, {0, 2, 5});
   const Outcome one = alone("verify " + path);
-  EXPECT_EQ(count(one.out, "defect: "), 3) << one.out;
-  EXPECT_EQ(on_ranks(4, "verify " + path).out, one.out);
+  EXPECT_EQ(occurrences(one.out, "defect: "), 3) << one.out;
+  EXPECT_EQ(many(4, "verify " + path).out, one.out);
 }
 
 TEST_F(ConvertRanks, ARankThatFailsEndsAllAndLeavesNothing) {
@@ -120,11 +112,11 @@ TEST_F(ConvertRanks, ARankThatFailsEndsAllAndLeavesNothing) {
     write_bytes(path, whole);
     damage(path, {slab});
     for (const std::string command : {"import", "export"}) {
-      const Outcome outcome = on_ranks(3, command + " " + path + " " + (folder_ / "out"));
+      const Outcome outcome = many(3, command + " " + path + " " + (folder_ / "out"));
       EXPECT_EQ(outcome.code, 1) << outcome.err;
       EXPECT_THAT(outcome.err, ContainsRegex("rank [0-2] of 3 on [^ ]+: m2-convert: error: .*slab " +
                                              std::to_string(slab) + " of 6 was altered"));
-      EXPECT_EQ(count(outcome.err, "m2-convert: error"), 1) << outcome.err;
+      EXPECT_EQ(occurrences(outcome.err, "m2-convert: error"), 1) << outcome.err;
       EXPECT_THAT(folder_.names(), ElementsAre("model.h5"));
     }
   }
@@ -132,9 +124,9 @@ TEST_F(ConvertRanks, ARankThatFailsEndsAllAndLeavesNothing) {
 
 TEST_F(ConvertRanks, WrongUsageIsToldOnce) {
   for (const std::string arguments : {"impart", "import only-one", "import a b --alignment 3000"}) {
-    const Outcome outcome = on_ranks(2, arguments);
+    const Outcome outcome = many(2, arguments);
     EXPECT_EQ(outcome.code, 2) << arguments;
-    EXPECT_EQ(count(outcome.err, "m2-convert: error"), 1) << outcome.err;
+    EXPECT_EQ(occurrences(outcome.err, "m2-convert: error"), 1) << outcome.err;
   }
   EXPECT_THAT(alone("import a b --alignment 3000").err,
               StartsWith("m2-convert: error: --alignment is 3000, 3000 bytes; expected a power of two from 4KiB to "
@@ -153,9 +145,9 @@ TEST_F(ConvertRanks, ASignalLeavesNothingBehind) {
   write_synthetic_checkpoint(folder_ / "in", config, DType::bfloat16, 5'000'000'000);
   // Sent as soon as there is a file; the program may be done before, but hardly each time.
   const std::string out = folder_ / "model.h5";
-  const std::string script = std::string(kLaunch) + "2 " + m2_convert_program() + " import " + (folder_ / "in") + " " +
-                             out + " --dtype float32 & for i in $(seq 2000); do ls " + out +
-                             ".*.tmp >/dev/null 2>&1 && break; sleep 0.01; done; kill -TERM $!; wait $!";
+  const std::string import = "import " + (folder_ / "in") + " " + out + " --dtype float32";
+  const std::string script = on_ranks(2, m2_convert_program() + " " + import) + " & for i in $(seq 2000); do ls " +
+                             out + ".*.tmp >/dev/null 2>&1 && break; sleep 0.01; done; kill -TERM $!; wait $!";
   Outcome outcome = run(script);
   for (int attempt = 1; attempt < 10 && std::filesystem::remove(out); ++attempt) outcome = run(script);
   EXPECT_NE(outcome.code, 0);  // what the ranks say is lost where the launcher ends first
@@ -163,10 +155,10 @@ TEST_F(ConvertRanks, ASignalLeavesNothingBehind) {
 }
 
 TEST_F(ConvertRanks, InfoAndDiffSpeakOnce) {
-  const Outcome info = on_ranks(2, "info " + fixture("demo"));
+  const Outcome info = many(2, "info " + fixture("demo"));
   EXPECT_EQ(info.code, 0);
   EXPECT_EQ(info.out, alone("info " + fixture("demo")).out);
-  const Outcome diff = on_ranks(2, "diff " + fixture("tiny-f32") + " " + fixture("tiny-bf16"));
+  const Outcome diff = many(2, "diff " + fixture("tiny-f32") + " " + fixture("tiny-bf16"));
   EXPECT_EQ(diff.code, 1);
   EXPECT_EQ(diff.out, alone("diff " + fixture("tiny-f32") + " " + fixture("tiny-bf16")).out);
 }
