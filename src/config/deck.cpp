@@ -133,6 +133,10 @@ void require_complete(const Deck& deck, const std::set<std::string>& given, cons
     if (!key.required || !has_job(key, deck.job) || given.contains(key.path)) continue;
     refuse(source, "key '{}' is missing, expected {}: {}", key.path, key.expected, key.meaning);
   }
+  if (deck.model.checkpoint.has_value() == deck.model.config.has_value()) {
+    refuse(source, "expected either 'model.checkpoint' or 'model.config', found {}",
+           deck.model.config ? "both" : "neither");
+  }
   if (deck.job == Job::generate && deck.prompts.file.has_value() == deck.prompts.text.has_value()) {
     refuse(source, "expected either 'prompts.file' or 'prompts.text', found {}",
            deck.prompts.file ? "both" : "neither");

@@ -39,8 +39,10 @@ enum class CombineMode { exact, reduced };
 template <>
 inline constexpr std::array<std::string_view, 2> kEnumNames<CombineMode>{"exact", "reduced"};
 
+/// Exactly one of checkpoint and config is set.
 struct ModelSection {
-  std::string checkpoint;  ///< HDF5 file or Hugging Face directory
+  std::optional<std::string> checkpoint;  ///< HDF5 file or Hugging Face directory
+  std::optional<std::string> config;      ///< config.json of a model that gets random weights
   ComputeDType dtype = ComputeDType::automatic;
   bool operator==(const ModelSection&) const = default;
 };

@@ -71,8 +71,12 @@ DeckKey job_key() {
 
 void add_input_keys(std::vector<DeckKey>& keys) {
   keys.push_back(with_example(text("model.checkpoint", kEvery, &Deck::model, &ModelSection::checkpoint,
-                                   "The model: an HDF5 file of m2-convert, or a Hugging Face directory."),
-                              "model.h5", true));
+                                   "The model: an HDF5 file of m2-convert, or a Hugging Face directory. Either this "
+                                   "or model.config."),
+                              "model.h5", false));
+  keys.push_back(text("model.config", kEvery, &Deck::model, &ModelSection::config,
+                      "A config.json: its model gets random weights, the same for any number of ranks. For measuring "
+                      "memory and time."));
   keys.push_back(word("model.dtype", kEvery, &Deck::model, &ModelSection::dtype,
                       "Type of the activations and of unquantised weights; auto: what the checkpoint says."));
   keys.push_back(with_example(

@@ -7,6 +7,7 @@
 
 #include "infer/describe_model.hpp"
 #include "infer/parallel_layout.hpp"
+#include "io/file.hpp"
 #include "text/chat_template.hpp"
 
 namespace m2 {
@@ -30,9 +31,13 @@ LoadOptions load_options(const IoSection& io, Communicator& world) {
   return options;
 }
 
-// The name of a file that travels inside the checkpoint, for messages.
-std::string place(const TensorSource& source, const TextFile& file) {
-  return fmt::format("{}: {}", source.path(), file.file_name);
+std::unique_ptr<TensorSource> open_source(const Deck& deck, const LoadOptions& options) {
+  return deck.model.checkpoint ? TensorSource::open(*deck.model.checkpoint, options.world) : nullptr;
+}
+
+MiniMaxM2Config config_of(const Deck& deck, const TensorSource* source) {
+  if (source) return source->config();
+  return MiniMaxM2Config::from_json(read_text_file(*deck.model.config), *deck.model.config);
 }
 
 }  // namespace
@@ -40,26 +45,35 @@ std::string place(const TensorSource& source, const TextFile& file) {
 JobModel::JobModel(const Deck& deck, Communicator& world)
     : world_(world),
       load_options_(load_options(deck.io, world)),
-      source_(TensorSource::open(deck.model.checkpoint, load_options_.world)),
-      model_(source_->config(), model_options(deck, source_->config(), world)) {
+      source_(open_source(deck, load_options_)),
+      checkpoint_(deck.model.checkpoint.value_or(deck.model.config.value_or(""))),
+      model_(config_of(deck, source_.get()), model_options(deck, config_of(deck, source_.get()), world)) {
   if (deck.output.expert_load) model_.model.count_expert_load(model_.exec());
   for (Parameter& parameter : model_.parameters()) {
-    parameter.set_dtype(storage_dtype(parameter, *source_->find(parameter.name), model_.dtype()));
+    parameter.set_dtype(source_ ? storage_dtype(parameter, *source_->find(parameter.name), model_.dtype())
+                                : model_.dtype());
   }
-  if (const auto text = source_->text(kTokenizerFile)) {
-    tokenizer_.emplace(Tokenizer::from_json(*text, place(*source_, kTokenizerFile)));
+  if (const auto json = text(kTokenizerFile)) {
+    tokenizer_.emplace(Tokenizer::from_json(*json, place(kTokenizerFile)));
   }
 }
 
+std::optional<std::string> JobModel::text(const TextFile& file) const {
+  return source_ ? source_->text(file) : std::nullopt;
+}
+
+// The name of a file that travels inside the checkpoint, for messages.
+std::string JobModel::place(const TextFile& file) const { return fmt::format("{}: {}", checkpoint_, file.file_name); }
+
 GenerationDefaults JobModel::generation_defaults() const {
-  const auto text = source_->text(kGenerationConfigFile);
-  return text ? GenerationDefaults::from_json(*text, place(*source_, kGenerationConfigFile)) : GenerationDefaults{};
+  const auto json = text(kGenerationConfigFile);
+  return json ? GenerationDefaults::from_json(*json, place(kGenerationConfigFile)) : GenerationDefaults{};
 }
 
 PromptContext JobModel::prompt_context() const {
   return {.config = model_.config(),
           .tokenizer = tokenizer(),
-          .default_system_prompt = default_system_prompt(source_->text(kChatTemplateFile).value_or(""))};
+          .default_system_prompt = default_system_prompt(text(kChatTemplateFile).value_or(""))};
 }
 
 void JobModel::load() {
@@ -68,6 +82,10 @@ void JobModel::load() {
     fmt::print(stderr,
                "m2: the configuration's keys of multi-token prediction are ignored: released checkpoints have "
                "no tensors for it\n");
+  }
+  if (!source_) {
+    if (world_.rank() == 0) fmt::print(stderr, "m2: random weights in place of a checkpoint: the text is nonsense\n");
+    return model_.initialize_weights(model_.dtype(), /*seed=*/0);
   }
   std::vector<Parameter> parameters = model_.parameters();
   load_parameters(*source_, parameters, model_.exec(), model_.dtype(), load_options_);

@@ -15,14 +15,16 @@
 
 namespace m2 {
 
-/// A checkpoint opened for a job: all but the weights is read, so that a job can be checked before the long part.
+/// A checkpoint opened for a job, or the configuration of a model with random weights: all but the weights is read, so
+/// that a job can be checked before the long part.
 class JobModel {
  public:
   /// Throws Error when the checkpoint or what it holds cannot be used as the deck wants.
   /// Collective.
   JobModel(const Deck& deck, Communicator& world);
 
-  const TensorSource& source() const { return *source_; }
+  /// nullptr for random weights.
+  const TensorSource* source() const { return source_.get(); }
   MiniMaxM2ForCausalLM& model() { return model_; }
   const MiniMaxM2ForCausalLM& model() const { return model_; }
   /// nullptr if the checkpoint has none.
@@ -40,8 +42,12 @@ class JobModel {
   Communicator& world_;
   LoadOptions load_options_;
   std::unique_ptr<TensorSource> source_;
+  std::string checkpoint_;      // or the file of the configuration
   MiniMaxM2ForCausalLM model_;  // before load(), its parameters have dtypes and shapes but no memory
   std::optional<Tokenizer> tokenizer_;
+
+  std::optional<std::string> text(const TextFile& file) const;
+  std::string place(const TextFile& file) const;
 };
 
 }  // namespace m2

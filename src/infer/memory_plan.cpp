@@ -129,7 +129,9 @@ void print_plan(const MemoryPlan& plan, const Deck& deck, const JobModel& job, c
     text += fmt::format("{:<12}{}\n", key, value);
   };
   row("job", work);
-  row("checkpoint", fmt::format("{}, {} to read", job.source().path(), bytes_text(file_bytes(job.source()))));
+  row("checkpoint", job.source()
+                        ? fmt::format("{}, {} to read", job.source()->path(), bytes_text(file_bytes(*job.source())))
+                        : "none: random weights");
   row("model", describe_model(model.config()));
   row("compute", fmt::format("{} on {}, {}, {} threads{}", name(model.dtype()), ExecSpace::name(),
                              layout_text(job.expert_parallel(), world.size()), model.exec().concurrency(),

@@ -188,9 +188,9 @@ TEST(Deck, WrongValuesNameFileLineKeyAndWhatIsExpected) {
 TEST(Deck, MissingAndContradictoryKeysAreNamed) {
   const std::pair<const char*, const char*> cases[] = {
       {"model: {checkpoint: m.h5}", "deck.yaml: key 'job' is missing, expected one of generate, score"},
-      {"job: generate",
-       "deck.yaml: key 'model.checkpoint' is missing, expected a text that is not empty: The model: an HDF5 file of "
-       "m2-convert, or a Hugging Face directory."},
+      {"job: generate", "deck.yaml: expected either 'model.checkpoint' or 'model.config', found neither"},
+      {"job: generate\nmodel: {checkpoint: m.h5, config: c.json}\nprompts: {text: a}",
+       "deck.yaml: expected either 'model.checkpoint' or 'model.config', found both"},
       {"job: score\nmodel: {checkpoint: m.h5}",
        "deck.yaml: key 'data.file' is missing, expected a text that is not empty: What to score, as JSON Lines with "
        "text "
