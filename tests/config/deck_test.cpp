@@ -41,12 +41,14 @@ TEST(Deck, WhatIsNotGivenHasItsDefault) { EXPECT_EQ(parse(kSmallest), smallest()
 
 TEST(Deck, EveryKeyOfGenerateIsRead) {
   Deck expected;
-  expected.model = {"dir/with space", ComputeDType::float32};
+  expected.model = {"dir/with space", std::nullopt, ComputeDType::float32};
   expected.prompts.file = "p.jsonl";
   expected.sampling = {12, 0.5, 7, 0.9, 0.1, 1.1, 9223372036854775807, {"a", "12", "\n"}, {1, 2}, true, true};
   expected.batch = {64, 4};
   expected.memory.limit_gib = 1.5;
-  expected.output = {"out.jsonl", true};
+  expected.output = {"out.jsonl", true, StreamText::automatic, 30.0, "load.json"};
+  expected.parallel = {4, "placement.json", CombineMode::reduced, Switch::on, 64};
+  expected.io = {Switch::off, 8};
   expected.backend = {AttentionBackend::kokkos,
                       LinearBackend::onednn,
                       LinearBackend::kokkos_kernels,
@@ -75,7 +77,9 @@ sampling:
   logprobs: true
 batch: {max_tokens: 64, max_sequences: 4}
 memory: {limit_gib: 1.5}
-output: {file: out.jsonl, resume: true}
+output: {file: out.jsonl, resume: true, grace_seconds: 30, expert_load: load.json}
+parallel: {expert: 4, placement: placement.json, combine: reduced, overlap: on, tokens_per_exchange: 64}
+io: {shared_reads: off, read_mib: 8}
 backend:
   attention: kokkos
   linear: onednn
@@ -202,7 +206,7 @@ TEST(Deck, MissingAndContradictoryKeysAreNamed) {
       {"job: generate\nmodel: {checkpoint: m.h5}\nprompts: {text: b}\noutput: {resume: true}",
        "deck.yaml: 'output.resume: true' needs 'output.file'"},
       {"job: generate\nmodel: {checkpoint: null}",
-       "deck.yaml:2: model.checkpoint: expected a text that is not empty, found nothing"},
+       "deck.yaml: expected either 'model.checkpoint' or 'model.config', found neither"},
   };
   for (const auto& [text, message] : cases) EXPECT_EQ(message_of(text), message);
 }
