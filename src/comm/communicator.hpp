@@ -47,7 +47,7 @@ class Communicator {
   int size() const { return size_; }
 
   /// out[i] = the reduction of every rank's in[i]. float, Bf16 (added in float, rounded once at the end with
-  /// SumOrder::fixed), std::int32_t, std::int64_t.
+  /// SumOrder::fixed), std::int32_t, std::int64_t. Maxima and minima are exact; a NaN of any rank stays.
   template <class T>
   void all_reduce(const ExecSpace& exec, View1D<const T> in, View1D<T> out, Reduction reduction,
                   SumOrder order = SumOrder::fixed);

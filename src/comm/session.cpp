@@ -132,6 +132,7 @@ void Session::fail(int exit_code, const std::string& message) {
   g_last_words = &words;
   if (size() == 1) {
     print_last_words();
+    if (state_->owns_mpi && mpi_is_running()) MPI_Finalize();
     std::exit(exit_code);
   }
   std::signal(SIGALRM, give_up);

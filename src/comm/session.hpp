@@ -14,7 +14,8 @@ namespace m2 {
 class Session {
  public:
   /// Throws UsageError when a launcher started several processes that cannot find each other (srun without
-  /// --mpi=pmix, mpirun of another MPI), which would all do the same work.
+  /// --mpi=pmix, mpirun of another MPI), which would all do the same work. read_launch().rank (comm/launcher.hpp) then
+  /// says which of them is to print it.
   Session();
   /// Ends MPI; all ranks must come here. After an exception call fail() instead.
   ~Session();

@@ -11,7 +11,8 @@
 namespace m2 {
 
 /// Numbers 0, 1, 2, ... handed out to whichever rank asks next: each number to one rank. Construction and destruction
-/// are collective; next() is not.
+/// are collective; next() is not. The counter lies on rank 0. Ranks of its host, and others over networks with remote
+/// atomics, reach it at any time; over TCP they wait until rank 0 is inside any call of MPI.
 class WorkQueue {
  public:
   WorkQueue(Communicator& world, std::int64_t count);

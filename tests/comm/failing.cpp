@@ -25,6 +25,11 @@ void run(m2::Session& session, const std::string& what) {
     if (is_culprit) m2::raise("the disk is full");
     compute();
   }
+  if (what == "others-hang") {
+    if (!is_culprit) ::raise(SIGSTOP);
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    m2::raise("the disk is full");
+  }
   if (what == "all") m2::raise("the deck is wrong");
   if (what == "all-but-first") {
     if (session.rank() == 0) compute();

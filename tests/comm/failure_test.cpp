@@ -66,6 +66,12 @@ TEST(Failure, OneRankThrowsWhileTheOthersCompute) {
   EXPECT_EQ(count(outcome.text, "the disk is full"), 1) << outcome.text;
 }
 
+TEST(Failure, OneRankThrowsWhileTheOthersHang) {
+  const Outcome outcome = run_ranks(3, "others-hang");
+  EXPECT_EQ(outcome.code, 3) << outcome.text;
+  EXPECT_EQ(count(outcome.text, "the disk is full"), 1) << outcome.text;
+}
+
 TEST(Failure, AllRanksThrowTheSame) {
   const Outcome outcome = run_ranks(4, "all");
   EXPECT_EQ(outcome.code, 3) << outcome.text;
