@@ -20,10 +20,15 @@ daemons=()
 
 stop() {
   trap - EXIT
-  scancel --full --signal=KILL --state=RUNNING >/dev/null 2>&1 || true
-  [ ${#daemons[@]} = 0 ] || kill "${daemons[@]}" 2>/dev/null || true
-  wait
-  # What a job left running has our slurm.conf in its environment.
+  if scancel --full --signal=KILL --state=RUNNING >/dev/null 2>&1; then
+    for _ in {1..50}; do
+      [ -n "$(squeue --noheader 2>/dev/null)" ] || break
+      sleep 0.1
+    done
+  fi
+  # Killed, because a slurmd that is asked may wait for a step which waits for slurmctld.
+  [ ${#daemons[@]} = 0 ] || { kill -KILL "${daemons[@]}" && wait "${daemons[@]}"; } 2>/dev/null || true
+  # Whatever COMMAND, a job or slurmd left running has our slurm.conf in its environment.
   export -n SLURM_CONF
   grep -lszF "SLURM_CONF=$folder/" /proc/[0-9]*/environ | tr -cd '0-9\n' | xargs -r kill -KILL 2>/dev/null || true
   rm -rf "$folder"
@@ -108,6 +113,7 @@ wait_until slurmctld scontrol ping
 start slurmd slurmd -D
 node_is_idle() { [ "$(sinfo --noheader --format=%t)" = idle ]; }
 wait_until "the node" node_is_idle
+srun --mpi=list 2>&1 | grep -q pmix || skip "this Slurm has no PMIx plugin; srun --mpi=list names those it has"
 
 if [ -t 0 ]; then
   "$@" # in front, so that a shell can use the terminal
