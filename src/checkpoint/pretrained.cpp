@@ -22,6 +22,8 @@
 namespace m2 {
 namespace {
 
+constexpr std::uint64_t kWorthALine_bytes = 1'000'000'000;  // a load of so much tells its rate, however short it was
+
 // A parameter and the tensor that fills it.
 struct Pair {
   Parameter* parameter;
@@ -175,7 +177,9 @@ LoadResult load_parameters(const TensorSource& source, std::vector<Parameter>& p
 
   RanksProgress progress("load", plan.bytes_read_here(), neighbours.world);
   ParallelLoad(source, exec, options.read_bytes, plan, progress).run(num_io_threads(neighbours.num_on_host));
-  return {.bytes = progress.total_bytes(), .seconds = progress.finish()};
+  const LoadResult result{.bytes = progress.total_bytes(), .seconds = progress.finish()};
+  if (result.bytes >= kWorthALine_bytes) progress.own().print_at_end();
+  return result;
 }
 
 MiniMaxM2ForCausalLM MiniMaxM2ForCausalLM::from_pretrained(const std::string& path, const ModelOptions& options) {

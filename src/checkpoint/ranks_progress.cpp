@@ -12,7 +12,6 @@ namespace m2 {
 namespace {
 
 constexpr auto kInterval = std::chrono::seconds(1);
-constexpr std::uint64_t kWorthALine_bytes = 1'000'000'000;
 
 }  // namespace
 
@@ -43,7 +42,6 @@ double RanksProgress::finish() {
     publish();
     take(mailbox_->drain());
   }
-  if (total_bytes_ >= kWorthALine_bytes) progress_->print_at_end();
   return progress_->elapsed_seconds();
 }
 

@@ -26,8 +26,7 @@ class RanksProgress {
 
   /// To be called now and then by the thread that uses the communicator.
   void tick();
-  /// Collective, when this rank's work is done: returns the seconds it took all ranks. From 1 GB on the last line is
-  /// printed however short that was.
+  /// Collective, when this rank's work is done: returns the seconds it took all ranks.
   double finish();
 
  private:

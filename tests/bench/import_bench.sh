@@ -4,24 +4,27 @@
 # (warm) and not (cold). Both end when everything is on the disk, because import always does; on a tmpfs that costs
 # nothing, and the comparison is from page cache to page cache.
 #
-# usage: import_bench.sh BUILD_DIR SCRATCH_DIR [LAYERS EXPERTS DTYPE [REPEATS]]
+# usage: import_bench.sh BUILD_DIR SCRATCH_DIR [LAYERS EXPERTS DTYPE [REPEATS [RANKS]]]
+# MPIEXEC is the launcher of several ranks and its options, up to the one before their number ("mpirun -n").
 # SCRATCH_DIR needs room for twice the checkpoint; the default one has 4.5 GB.
 set -euo pipefail
 
 if [[ $# -lt 2 ]]; then
-  sed -n '3,8s/^# \{0,1\}//p' "$0"
+  sed -n '3,9s/^# \{0,1\}//p' "$0"
   exit 2
 fi
 bin=$1/bin
 scratch=$2/m2_import_bench
-layers=${3:-3} experts=${4:-96} dtype=${5:-float8_e4m3fn} repeats=${6:-5}
+layers=${3:-3} experts=${4:-96} dtype=${5:-float8_e4m3fn} repeats=${6:-5} ranks=${7:-1}
+launch=()
+if ((ranks > 1)); then read -ra launch <<<"${MPIEXEC:-mpirun -n} $ranks"; fi
 
 mkdir "$scratch"
 trap 'rm -rf "$scratch"' EXIT
 "$bin/make_checkpoint" "$scratch/in" "$layers" "$experts" "$dtype"
 sync
 gigabytes=$(du -sb "$scratch/in" | awk '{printf "%.2f", $1 / 1e9}')
-echo "checkpoint: $gigabytes GB, $dtype, $layers layers, $experts experts; median of $repeats"
+echo "checkpoint: $gigabytes GB, $dtype, $layers layers, $experts experts; $ranks ranks; median of $repeats"
 
 # Drops a file from the page cache; works without root, once it is on the disk.
 evict() { for file in "$@"; do dd if="$file" iflag=nocache count=0 status=none; done; }
@@ -29,7 +32,7 @@ warm() { cat "$scratch"/in/* >/dev/null; }
 cold() { evict "$scratch"/in/*; }
 
 copy() { cp -r "$scratch/in" "$scratch/out" && sync "$scratch"/out/*; }
-import() { "$bin/m2-convert" import "$scratch/in" "$scratch/out" >/dev/null; }
+import() { "${launch[@]}" "$bin/m2-convert" import "$scratch/in" "$scratch/out" >/dev/null; }
 
 # Seconds that the job $2 takes with the cache in the state $1.
 seconds_of() {

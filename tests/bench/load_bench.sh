@@ -6,7 +6,7 @@
 # memory as well, where there is room. The last column is the peak of any rank's resident memory above its weights.
 #
 # usage: load_bench.sh BUILD_DIR SCRATCH_DIR [RANKS [LAYERS EXPERTS DTYPE [REPEATS]]]
-# MPIEXEC is the launcher and its options, up to the one that precedes the number of ranks ("mpirun -n").
+# MPIEXEC is the launcher of several ranks and its options, up to the one before their number ("mpirun -n").
 # SCRATCH_DIR needs room for twice the checkpoint; the default one has 4.5 GB.
 set -euo pipefail
 
