@@ -13,16 +13,14 @@
 namespace m2 {
 namespace {
 
-using Json = nlohmann::json;
-
-Json read_json(const std::string& path, const char* expected) {
+nlohmann::json read_json(const std::string& path, const char* expected) {
   std::string text;
   try {
     text = read_text_file(path);
   } catch (const Error& error) {
     throw UsageError(error.what());
   }
-  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) throw UsageError(fmt::format("'{}': not JSON; expected {}", path, expected));
   return json;
 }
@@ -83,22 +81,23 @@ std::vector<std::vector<int>> balance_layer(const std::vector<std::int64_t>& loa
 }  // namespace
 
 void write_expert_load(const std::string& path, const ExpertLoad& load) {
-  write_text_file_atomically(path, Json{{"tokens", load}}.dump() + "\n");
+  write_text_file_atomically(path, nlohmann::json{{"tokens", load}}.dump() + "\n");
 }
 
 ExpertLoad read_expert_load(const std::string& path) {
-  const Json json = read_json(path, kLoadForm);
+  const nlohmann::json json = read_json(path, kLoadForm);
   const auto require = [&](bool is_right, const std::string& place) {
     if (!is_right) throw UsageError(fmt::format("'{}': {}; expected {}", path, place, kLoadForm));
   };
   require(json.is_object() && json.contains("tokens") && json["tokens"].is_array() && !json["tokens"].empty(),
           "no list 'tokens'");
   ExpertLoad load;
-  for (const Json& layer : json["tokens"]) {
+  for (const nlohmann::json& layer : json["tokens"]) {
     const std::string place = fmt::format("layer {}", load.size());
     require(layer.is_array() && !layer.empty() && layer.size() == json["tokens"][0].size(),
             place + " is not a list as long as the first");
-    for (const Json& count : layer) require(count.is_number_unsigned(), place + " holds what is no number from 0 on");
+    for (const nlohmann::json& count : layer)
+      require(count.is_number_unsigned(), place + " holds what is no number from 0 on");
     load.push_back(layer.get<std::vector<std::int64_t>>());
   }
   return load;
@@ -120,14 +119,14 @@ std::string placement_text(const ExpertPlacement& placement, int num_layers) {
   std::ostringstream text;
   text << "{\"ranks\": " << placement.num_ranks() << ", \"layers\": [";
   for (int layer = 0; layer < num_layers; ++layer) {
-    text << (layer == 0 ? "\n" : ",\n") << Json(placement.ranks_of(layer)).dump();
+    text << (layer == 0 ? "\n" : ",\n") << nlohmann::json(placement.ranks_of(layer)).dump();
   }
   text << "\n]}\n";
   return text.str();
 }
 
 ExpertPlacement read_placement(const std::string& path, int num_layers, int num_experts, int num_ranks) {
-  const Json json = read_json(path, kPlacementForm);
+  const nlohmann::json json = read_json(path, kPlacementForm);
   if (!json.is_object() || !json.contains("ranks") || !json.contains("layers")) {
     throw UsageError(fmt::format("'{}': 'ranks' or 'layers' is missing; expected {}", path, kPlacementForm));
   }
@@ -138,7 +137,7 @@ ExpertPlacement read_placement(const std::string& path, int num_layers, int num_
   std::vector<std::vector<std::vector<int>>> layers;
   try {
     layers = json["layers"].get<std::vector<std::vector<std::vector<int>>>>();
-  } catch (const Json::exception&) {
+  } catch (const nlohmann::json::exception&) {
     throw UsageError(
         fmt::format("'{}': 'layers' is no list of lists of lists of ranks; expected {}", path, kPlacementForm));
   }
