@@ -2,7 +2,6 @@
 #include "checkpoint/convert.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <unordered_map>
 #include <utility>
@@ -18,8 +17,6 @@
 
 namespace m2 {
 namespace {
-
-constexpr auto kTick = std::chrono::milliseconds(100);
 
 bool is_creator(const Communicator* world) { return world == nullptr || world->rank() == 0; }
 

@@ -17,8 +17,11 @@ int num_io_threads(int ranks_on_host = 1);
 /// the calling thread alone if there is one. After an exception no task is begun any more, and the first one is thrown.
 void parallel_tasks(std::size_t count, int num_threads, const std::function<void(std::size_t)>& task);
 
-/// The same on threads that leave the calling one free. The destructor lets no task begin any more and waits for those
-/// under way.
+/// How long the calling thread waits for others before it looks at the rest of its work.
+inline constexpr std::chrono::milliseconds kTick{100};
+
+/// The same as parallel_tasks on threads that leave the calling one free. The destructor lets no task begin any more
+/// and waits for those under way.
 class BackgroundTasks {
  public:
   BackgroundTasks(std::size_t count, int num_threads, std::function<void(std::size_t)> task);

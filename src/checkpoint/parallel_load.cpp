@@ -8,7 +8,6 @@
 namespace m2 {
 namespace {
 
-constexpr auto kTick = std::chrono::milliseconds(100);
 constexpr std::size_t kNotRead = std::numeric_limits<std::size_t>::max();  // here, or not as a copy
 
 }  // namespace

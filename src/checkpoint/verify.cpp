@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <chrono>
 #include <mutex>
 #include <nlohmann/json.hpp>
 
@@ -83,7 +82,7 @@ VerifyResult verify_checkpoint(const TensorSource& source, Communicator* world) 
   BackgroundTasks reads(slabs.size(), num_threads, [&](std::size_t i) {
     collect(result.defects, mutex, [&] { read_slab(source, slabs[i], {&progress.own(), &non_finite}); });
   });
-  while (!reads.wait_for(std::chrono::milliseconds(100))) progress.tick();
+  while (!reads.wait_for(kTick)) progress.tick();
   if (world != nullptr) gather(*world, result.defects, non_finite);
   std::ranges::sort(result.defects);
   for (std::string& line : non_finite.lines()) result.defects.push_back(std::move(line));
