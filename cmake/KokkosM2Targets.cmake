@@ -11,6 +11,9 @@ set(m2_warnings -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual)
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   list(APPEND m2_warnings -Wno-array-bounds -Wno-restrict -Wno-stringop-overflow)
 endif()
+if(M2_SANITIZERS AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  list(APPEND m2_warnings -Wno-maybe-uninitialized) # its manual: sanitizers make it warn of what is initialised
+endif()
 if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   list(APPEND m2_warnings -Wno-subobject-linkage) # for an unnamed namespace that is not in the file given to the compiler
 endif()
@@ -90,7 +93,7 @@ function(m2_test name)
     m2_precompile(${name} <gmock/gmock.h> <Kokkos_Core.hpp>)
   endif()
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "OMP_PROC_BIND=false;OMP_NUM_THREADS=2")
+    PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "OMP_PROC_BIND=false;OMP_WAIT_POLICY=passive;OMP_NUM_THREADS=2")
 endfunction()
 
 # m2_mpi_test(<name> SOURCES ... LIBRARIES ... RANKS 1 2 ... [LABELS ...] [TIMEOUT seconds] [TCP ranks]): a GoogleTest program
