@@ -159,7 +159,7 @@ void add_parallel_keys(std::vector<DeckKey>& keys) {
                       "Reads what every rank needs once and passes it on, instead of on every rank; auto: with several "
                       "hosts."));
   keys.push_back(whole("io.read_mib", kEvery, &Deck::io, &IoSection::read_mib, 1, 1024,
-                       "MiB (1024^2 bytes) read or passed on at a time."));
+                       "MiB (1024^2 bytes) read at a time, at most."));
 }
 
 void add_backend_keys(std::vector<DeckKey>& keys) {
