@@ -108,6 +108,9 @@ NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=1000000 Gres=gpu:2
 PartitionName=main Nodes=$host Default=YES MaxTime=60
 TEXT
 echo "NodeName=$host Name=gpu File=/dev/zero,/dev/full" >"$folder/gres.conf"
+# From version 23 on slurmd wants control groups, which a container may not have, unless it is told otherwise.
+version=$(slurmd -V | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+[ "$version" -lt 23 ] || echo "CgroupPlugin=disabled" >"$folder/cgroup.conf"
 start slurmctld slurmctld -D
 wait_until slurmctld scontrol ping
 start slurmd slurmd -D

@@ -91,7 +91,10 @@ TEST_F(Slurm, ScoresEqualTheDirectRun) {
 }
 
 TEST_F(Slurm, ConversionEqualsADirectOne) {
-  expect_done(BatchJob(folder_.path(), "convert", kRanks, "HF_DIR=" + kDemo + "/checkpoint CHECKPOINT=job.h5"));
+  const BatchJob job(folder_.path(), "convert", kRanks, "HF_DIR=" + kDemo + "/checkpoint CHECKPOINT=job.h5");
+  expect_done(job);
+  const std::size_t done = job.log().find("job.h5: ");
+  EXPECT_TRUE(done != std::string::npos && done == job.log().rfind("job.h5: ")) << "one conversion:\n" << job.log();
   const Outcome import = run(m2_convert_program() + " import " + kDemo + "/checkpoint " + folder_ / "direct.h5");
   ASSERT_EQ(import.code, 0) << import.err;
   const Outcome diff = run(m2_convert_program() + " diff " + folder_ / "job.h5" + " " + folder_ / "direct.h5");
