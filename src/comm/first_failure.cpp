@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/first_failure.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <system_error>
 #include <thread>
 
 namespace m2 {
@@ -25,6 +27,17 @@ Place place_in(MPI_Comm comm) {
   return place;
 }
 
+// Hosts are numbered by the lowest of their ranks.
+int host_number(MPI_Comm comm, MPI_Comm host) {
+  int is_lowest = place_in(host).rank == 0 ? 1 : 0, number = 0;
+  check_mpi(MPI_Exscan(&is_lowest, &number, 1, MPI_INT, MPI_SUM, comm), "MPI_Exscan");
+  if (place_in(comm).rank == 0) number = 0;  // MPI leaves it undefined
+  check_mpi(MPI_Bcast(&number, 1, MPI_INT, 0, host), "MPI_Bcast");
+  return number;
+}
+
+enum class Answer { none, this_is_first, another_is_first };
+
 MPI_Aint counter_bytes(const Place& place) { return place.rank == 0 ? sizeof(std::int64_t) : 0; }
 
 }  // namespace
@@ -32,6 +45,7 @@ MPI_Aint counter_bytes(const Place& place) { return place.rank == 0 ? sizeof(std
 FirstFailure::FirstFailure(MPI_Comm comm, bool ask_rank_0)
     : comm_(MpiComm::duplicate(comm)), host_(ranks_on_this_host(comm)) {
   const Place all = place_in(comm_.get()), here = place_in(host_.get());
+  patience_ = std::chrono::milliseconds(1000 + std::min(750 * host_number(comm_.get(), host_.get()), 4000));
   void* own = nullptr;
   check_mpi(MPI_Win_allocate_shared(counter_bytes(here), sizeof(std::int64_t), MPI_INFO_NULL, host_.get(), &own,
                                     &host_window_),
@@ -67,20 +81,35 @@ bool FirstFailure::claim() noexcept {
   return window_ == MPI_WIN_NULL || claim_on_rank_0();
 }
 
+// A thread of its own asks, because this call of MPI may not return while rank 0 computes. That the thread is not the
+// one MPI was started on harms nothing: the other one calls only MPI_Abort from now on.
 bool FirstFailure::claim_on_rank_0() noexcept {
-  static std::int64_t one = 1, before = 0;  // MPI may write after the second is over
-  MPI_Request request = MPI_REQUEST_NULL;
-  if (MPI_Rget_accumulate(&one, 1, MPI_INT64_T, &before, 1, MPI_INT64_T, 0, 0, 1, MPI_INT64_T, MPI_SUM, window_,
-                          &request) != MPI_SUCCESS) {
+  static std::atomic<Answer> answer;  // the thread may outlive the call
+  answer = Answer::none;
+  const auto ask = [window = window_] {
+    std::int64_t one = 1, before = 0;
+    const bool asked = MPI_Fetch_and_op(&one, &before, MPI_INT64_T, 0, 0, MPI_SUM, window) == MPI_SUCCESS &&
+                       MPI_Win_flush(0, window) == MPI_SUCCESS;
+    answer = asked && before > 0 ? Answer::another_is_first : Answer::this_is_first;
+  };
+  const auto end = std::chrono::steady_clock::now() + patience_;
+  try {
+    std::thread(ask).detach();
+  } catch (const std::system_error&) {  // no thread left
     return true;
   }
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
-  for (int done = 0; std::chrono::steady_clock::now() < end;
-       std::this_thread::sleep_for(std::chrono::milliseconds(1))) {
-    if (MPI_Test(&request, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS) return true;
-    if (done != 0) return before == 0;
+  while (answer == Answer::none && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  return true;
+  return answer != Answer::another_is_first;
+}
+
+void FirstFailure::answer_others(std::chrono::milliseconds time) noexcept {
+  for (const auto end = std::chrono::steady_clock::now() + time; std::chrono::steady_clock::now() < end;) {
+    int found = 0;
+    MPI_Iprobe(MPI_ANY_SOURCE, 0, comm_.get(), &found, MPI_STATUS_IGNORE);  // any call of MPI does
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
 }
 
 }  // namespace m2

@@ -179,17 +179,17 @@ std::unique_ptr<Transfer> MpiCommunicator::start_exchange(const ExecSpace& exec,
 }
 
 void MpiCommunicator::gather_on_host(const std::byte* in, std::byte* out, std::int64_t bytes) const {
-  for_each_piece(bytes, piece_bytes_, [&](std::int64_t begin, int length) {
-    // One piece of each rank, `bytes` apart.
-    MPI_Datatype piece = MPI_DATATYPE_NULL, spread = MPI_DATATYPE_NULL;
-    check_mpi(MPI_Type_contiguous(length, MPI_BYTE, &piece), "MPI_Type_contiguous");
-    check_mpi(MPI_Type_create_resized(piece, 0, bytes, &spread), "MPI_Type_create_resized");
-    check_mpi(MPI_Type_commit(&spread), "MPI_Type_commit");
-    const int code = MPI_Allgather(in + begin, length, MPI_BYTE, out + begin, 1, spread, mpi());
-    MPI_Type_free(&spread);
-    MPI_Type_free(&piece);
-    check_mpi(code, "MPI_Allgather");
-  });
+  if (bytes <= piece_bytes_) {
+    check_mpi(MPI_Allgather(in, int(bytes), MPI_BYTE, out, int(bytes), MPI_BYTE, mpi()), "MPI_Allgather");
+    return;
+  }
+  // Not MPI_Allgather with a type that spreads pieces: Open MPI 5.0.7 lays them elsewhere between two hosts.
+  MpiPieces pieces(mpi(), piece_bytes_);
+  for (int r = 0; r < size(); ++r) {  // to itself, too: the array may be on a device
+    pieces.receive(out + r * bytes, bytes, r);
+    pieces.send(in, bytes, r);
+  }
+  pieces.wait();
 }
 
 void MpiCommunicator::broadcast_on_host(std::byte* inout, std::int64_t bytes, int root) const {

@@ -12,7 +12,6 @@
 #include <cstdlib>
 #include <exception>
 #include <optional>
-#include <thread>
 
 #include "comm/first_failure.hpp"
 #include "comm/launcher.hpp"
@@ -27,7 +26,7 @@ namespace m2 {
 namespace {
 
 constexpr int kLoser_seconds = 5;  // until the first rank's MPI_Abort must have ended this one
-constexpr int kStuck_seconds = 4;  // that asking who is first, or aborting, may take
+constexpr int kAbort_seconds = 4;  // that MPI_Abort may take
 
 std::string host_name() {
   char name[256] = {};
@@ -35,22 +34,11 @@ std::string host_name() {
   return name;
 }
 
-// For the handler of the last resort, when MPI does not come back.
-std::atomic<const std::string*> g_last_words{nullptr};
-std::atomic<int> g_exit_code{1};
+std::atomic<int> g_exit_code{1};  // for the handler of the last resort, when MPI_Abort does not come back
 
-void give_up(int) {
-  if (const std::string* words = g_last_words.exchange(nullptr)) {
-    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, words->data(), words->size());
-  }
-  ::_exit(g_exit_code);
-}
-
-void print_last_words() {
-  if (const std::string* words = g_last_words.exchange(nullptr)) {
-    std::fwrite(words->data(), 1, words->size(), stderr);
-    std::fflush(stderr);
-  }
+void print(const std::string& words) {
+  std::fwrite(words.data(), 1, words.size(), stderr);
+  std::fflush(stderr);
 }
 
 // MPI libraries print paragraphs of their own when a program aborts.
@@ -126,26 +114,25 @@ std::string Session::who() const {
 }
 
 void Session::fail(int exit_code, const std::string& message) {
-  static const std::string words = who() + message + "\n";
+  const std::string words = who() + message + "\n";
   std::fflush(stdout);
   g_exit_code = exit_code;
-  g_last_words = &words;
   if (size() == 1) {
-    print_last_words();
+    print(words);
     if (state_->owns_mpi && mpi_is_running()) MPI_Finalize();
     std::exit(exit_code);
   }
-  std::signal(SIGALRM, give_up);
-  ::alarm(kStuck_seconds);
-  if (!state_->first_failure || state_->first_failure->claim()) {
-    print_last_words();
+  auto& first_failure = state_->first_failure;
+  std::signal(SIGALRM, [](int) { ::_exit(g_exit_code); });
+  if (!first_failure || first_failure->claim()) {
+    print(words);
     silence_stderr();
-    ::alarm(kStuck_seconds);
+    ::alarm(kAbort_seconds);
     MPI_Abort(MPI_COMM_WORLD, exit_code);
   } else {
-    g_last_words = nullptr;
-    ::alarm(0);
-    std::this_thread::sleep_for(std::chrono::seconds(kLoser_seconds));
+    silence_stderr();
+    ::alarm(kLoser_seconds + 1);
+    first_failure->answer_others(std::chrono::seconds(kLoser_seconds));
   }
   ::_exit(exit_code);
 }
