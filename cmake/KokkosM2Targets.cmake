@@ -96,11 +96,11 @@ function(m2_test name)
     PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "OMP_PROC_BIND=false;OMP_WAIT_POLICY=passive;OMP_NUM_THREADS=2")
 endfunction()
 
-# m2_mpi_test(<name> SOURCES ... LIBRARIES ... RANKS 1 2 ... [LABELS ...] [TIMEOUT seconds] [TCP ranks]): a GoogleTest program
-# that runs as several ranks (support/ranks.hpp). ctest lists a test <name>.<N>ranks for each number, and <name>.tcp, over
-# TCP instead of shared memory. One core per rank is not needed.
+# m2_mpi_test(<name> SOURCES ... LIBRARIES ... RANKS 1 2 ... [LABELS ...] [TIMEOUT seconds] [TCP ranks] [TWO_HOSTS ranks of
+# each]): a GoogleTest program that runs as several ranks (support/ranks.hpp). ctest lists a test <name>.<N>ranks for each
+# number, <name>.tcp (TCP instead of shared memory) and <name>.two_hosts (support/two_hosts.sh).
 function(m2_mpi_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT;TCP" "SOURCES;LIBRARIES;LABELS;RANKS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT;TCP;TWO_HOSTS" "SOURCES;LIBRARIES;LABELS;RANKS")
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
@@ -116,6 +116,12 @@ function(m2_mpi_test name)
   if(arg_TCP)
     m2_add_mpi_test(${name}.tcp ${arg_TCP} ${arg_TIMEOUT} "${arg_LABELS}" $<TARGET_FILE:${name}>)
     set_property(TEST ${name}.tcp APPEND PROPERTY ENVIRONMENT OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,tcp OMPI_MCA_btl_tcp_if_include=lo)
+  endif()
+  if(arg_TWO_HOSTS)
+    add_test(NAME ${name}.two_hosts COMMAND ${PROJECT_SOURCE_DIR}/tests/support/two_hosts.sh ${MPIEXEC_EXECUTABLE} ${arg_TWO_HOSTS}
+      $<TARGET_FILE:${name}>)
+    set_tests_properties(${name}.two_hosts PROPERTIES LABELS "mpi;${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77
+      RESOURCE_LOCK two_hosts ENVIRONMENT "${m2_mpi_environment}")
   endif()
 endfunction()
 
