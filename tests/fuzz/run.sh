@@ -24,7 +24,7 @@ fi
 seed() { # seed NAME FOLDER: small valid inputs to start from
   case $1 in
     config) cp tests/data/tiny-fp8/config.json "$2/fp8.json" && cp tests/data/tiny-f32/*config.json "$2/" ;;
-    deck) cp inputs/*/*.yaml "$2/" ;;
+    deck) for deck in inputs/*/*.yaml; do cp "$deck" "$2/$(tr / - <<<"$deck")"; done ;;
     tokenizer) head -c 4000 tests/data/tokenizer/tokenizer.json >"$2/head.json" ;;
     safetensors) # one tensor of 2 x 2 float32
       { printf '\x39\0\0\0\0\0\0\0{"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}}'; head -c 16 /dev/zero; } >"$2/one" ;;
