@@ -10,7 +10,7 @@ void Forms::SetUp() {
   const bool alone = session().size() == 1;  // perhaps without MPI
   if (GetParam() == Form::one_rank) owned_ = one_rank();
   if (alone || GetParam() == Form::one_rank || GetParam() == Form::world) return;
-  const std::int64_t piece_bytes = GetParam() == Form::mpi ? kMpiPiece_bytes : 10000;
+  const std::int64_t piece_bytes = GetParam() == Form::mpi ? kMpiPiece_bytes : 50000;
   owned_ = std::make_unique<MpiCommunicator>(MpiComm::duplicate(MPI_COMM_WORLD), piece_bytes);
 }
 

@@ -18,7 +18,7 @@ namespace m2::test {
 enum class Form { one_rank, mpi, mpi_in_pieces, world };
 
 /// A communicator of each form: over one rank (each rank has its own), and over all of them by MPI, by MPI in pieces of
-/// 10000 bytes, and what Session chooses (NCCL where the build and the machine have it).
+/// 50000 bytes, and what Session chooses (NCCL where the build and the machine have it).
 class Forms : public ::testing::TestWithParam<Form> {
  protected:
   void SetUp() override;
