@@ -90,6 +90,12 @@ void ModelSource::read(const StoredTensor& tensor, std::uint64_t byte_offset, st
 }
 
 void MiniMaxM2ForCausalLM::save_pretrained(const std::string& folder) const {
+  const std::shared_ptr<ExpertParallel>& parallel = model.expert_parallel();
+  M2_REQUIRE(
+      !parallel || parallel->group->size() == 1,
+      "save_pretrained: the experts are split over {} ranks, and no rank has all of them: load the checkpoint on "
+      "one rank, or use m2-convert export",
+      parallel->group->size());
   MiniMaxM2ForCausalLM views = *this;  // shares the memory; parameters() needs one that may be changed
   const ModelSource source(config_, views.parameters(), exec_);
   export_checkpoint(source, folder, DTypeChoice::keep, kDefaultShardBytes);

@@ -2,6 +2,7 @@
 // Experts split over ranks: every bit is that of one rank, and no byte more than needed crosses.
 #include <gmock/gmock.h>
 
+#include <filesystem>
 #include <random>
 #include <set>
 
@@ -137,6 +138,15 @@ TEST_P(Ranks, ReducedAnswersAreFewer) {
   exact_model.forward(own_input());
   reduced_model.forward(own_input());
   EXPECT_LE(reduced->traffic.answers_sent, exact->traffic.answers_sent);
+}
+
+TEST_P(Ranks, NoRankSavesHalfAModel) {
+  if (size == 1) return;
+  const MiniMaxM2ForCausalLM split = split_model(std::make_shared<ExpertParallel>(even_parallel()));
+  const std::string folder = ::testing::TempDir() + "m2_half_a_model";
+  EXPECT_THAT([&] { split.save_pretrained(folder); },
+              ::testing::ThrowsMessage<Error>(::testing::HasSubstr("save_pretrained: the experts are split over")));
+  EXPECT_FALSE(std::filesystem::exists(folder));
 }
 
 // From the reference's choice of experts: each token crosses once to each other rank that has one of them.
