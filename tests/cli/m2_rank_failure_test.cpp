@@ -17,16 +17,17 @@ using ::testing::HasSubstr;
 
 const std::string kDemo = M2_SOURCE_DIR "/inputs/demo/checkpoint";
 constexpr double kSoon_seconds = 10;
+constexpr int kPrompts = 32;
 
 class M2RankFailure : public ::testing::Test {
  protected:
   M2RankFailure() {
     std::string lines;
-    for (int i = 0; i < 64; ++i) lines += "{\"prompt\": \"The deck number " + std::to_string(i) + " is\"}\n";
+    for (int i = 0; i < kPrompts; ++i) lines += "{\"prompt\": \"The deck number " + std::to_string(i) + " is\"}\n";
     write_bytes(folder_ / "prompts.jsonl", lines);
     write_bytes(folder_ / "deck.yaml", "job: generate\nmodel: {checkpoint: " + kDemo +
                                            "}\nprompts: {file: " + folder_ / "prompts.jsonl" +
-                                           "}\nsampling: {max_new_tokens: 400, temperature: 0.8, ignore_eos: true}\n"
+                                           "}\nsampling: {max_new_tokens: 200, temperature: 0.8, ignore_eos: true}\n"
                                            "batch: {max_sequences: 2}\noutput: {file: " +
                                            folder_ / "out.jsonl" + "}\n");
   }
@@ -105,7 +106,7 @@ TEST_F(M2RankFailure, AKilledJobIsResumedWithoutLossOrRepetition) {
   double seconds = 0;
   const std::string out = folder_ / "out.jsonl";
   run_and_then(2, "kill -KILL $(pgrep -n -f '^" + m2_program() + " " + folder_ / "deck.yaml')", &seconds);
-  ASSERT_LT(json_lines(read_bytes(out).substr(0, read_bytes(out).rfind('\n') + 1)).size(), 64u);
+  ASSERT_LT(json_lines(read_bytes(out).substr(0, read_bytes(out).rfind('\n') + 1)).size(), std::size_t(kPrompts));
   EXPECT_EQ(run(on_ranks(3, command("output.resume=true"))).code, 0);
   const std::string resumed = read_bytes(out);
   EXPECT_EQ(run(command()).code, 0);
@@ -125,11 +126,11 @@ TEST_F(M2RankFailure, Sigusr1FinishesTheLinesInFlight) {
     EXPECT_EQ(occurrences(outcome.err, "m2: stopped by SIGUSR1"), 1) << outcome.err;
     const std::string stopped = read_bytes(out);
     EXPECT_TRUE(stopped.ends_with("\n"));
-    EXPECT_LT(json_lines(stopped).size(), 64u);
+    EXPECT_LT(json_lines(stopped).size(), std::size_t(kPrompts));
     EXPECT_EQ(run(on_ranks(2, command("output.resume=true"))).code, 0);
     const std::string resumed = read_bytes(out);
     EXPECT_TRUE(resumed.starts_with(stopped));
-    EXPECT_EQ(json_lines(resumed).size(), 64u);
+    EXPECT_EQ(json_lines(resumed).size(), std::size_t(kPrompts));
   }
 }
 

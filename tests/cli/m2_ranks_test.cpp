@@ -103,11 +103,11 @@ class M2OnRanks : public ::testing::Test {
  protected:
   M2OnRanks() {
     std::string lines;
-    for (int i = 0; i < 24; ++i) lines += "{\"prompt\": \"The deck number " + std::to_string(i) + " is\"}\n";
+    for (int i = 0; i < 12; ++i) lines += "{\"prompt\": \"The deck number " + std::to_string(i) + " is\"}\n";
     write_bytes(folder_ / "prompts.jsonl", lines);
     write_bytes(folder_ / "deck.yaml", "job: generate\nmodel: {checkpoint: " + kDemo +
                                            "}\nprompts: {file: " + folder_ / "prompts.jsonl" +
-                                           "}\nsampling: {max_new_tokens: 32, temperature: 0.8, ignore_eos: true}\n"
+                                           "}\nsampling: {max_new_tokens: 16, temperature: 0.8, ignore_eos: true}\n"
                                            "batch: {max_sequences: 1}\n");
   }
 
@@ -120,7 +120,7 @@ TEST_F(M2OnRanks, OneRankSpeaks) {
   const Outcome outcome = run(on_ranks(3, command("output.file=" + folder_ / "out.jsonl")));
   EXPECT_EQ(outcome.code, 0);
   EXPECT_EQ(occurrences(outcome.err, "m2: MiniMax-M2: 4 layers"), 1) << outcome.err;
-  EXPECT_EQ(occurrences(outcome.err, "m2: generated 768 tokens for 24 prompts"), 1) << outcome.err;
+  EXPECT_EQ(occurrences(outcome.err, "m2: generated 192 tokens for 12 prompts"), 1) << outcome.err;
   EXPECT_EQ(occurrences(outcome.err, "m2: exchanged between ranks"), 1) << outcome.err;
   EXPECT_EQ(outcome.err.find("WARNING"), std::string::npos) << outcome.err;
 }

@@ -17,7 +17,8 @@ Outcome run(const std::string& command) {
   const std::string out = stem + ".out", err = stem + ".err";
   const int status = std::system(("( " + command + " ) </dev/null >" + out + " 2>" + err).c_str());
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  const Outcome outcome{code, read_bytes(out), read_bytes(err)};
+  Outcome outcome{code, read_bytes(out), read_bytes(err)};
+  std::erase(outcome.err, '\0');  // Open MPI ends its paragraphs with one, where regular expressions would stop
   std::filesystem::remove(out);
   std::filesystem::remove(err);
   return outcome;

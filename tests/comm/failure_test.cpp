@@ -30,6 +30,7 @@ Outcome run(const std::string& command) {
   std::string text;
   std::array<char, 4096> buffer;
   while (std::size_t bytes = std::fread(buffer.data(), 1, buffer.size(), pipe)) text.append(buffer.data(), bytes);
+  std::erase(text, '\0');  // Open MPI ends its paragraphs with one, where regular expressions would stop
   const int status = ::pclose(pipe);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), text, seconds};
