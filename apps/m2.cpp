@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/launcher.hpp"
 #include "comm/session.hpp"
 #include "config/deck.hpp"
 #include "core/error.hpp"
@@ -142,8 +143,8 @@ int main(int argc, char** argv) {
   try {
     m2::Session session;
     return run_on_all_ranks(argc, argv, session);
-  } catch (const m2::UsageError& error) {  // MPI could not be started: no rank knows of another
-    fmt::print(stderr, "m2: error: {}\n", error.what());
+  } catch (const m2::UsageError& error) {  // the processes do not find each other: all come here
+    if (m2::read_launch().rank == 0) fmt::print(stderr, "m2: error: {}\n", error.what());
     return kBadUsage;
   } catch (const std::exception& error) {
     fmt::print(stderr, "m2: error: {}\n", error.what());
