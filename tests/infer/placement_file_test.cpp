@@ -61,7 +61,8 @@ TEST(BalanceExperts, TheBusiestRankHasLittleMoreThanTheAverage) {
   }
   const ExpertPlacement in_order = ExpertPlacement::even(3, 16, 4), balanced = balance_experts(load, 4, 0);
   EXPECT_GT(imbalance(in_order, load), 1.9);
-  EXPECT_LT(imbalance(balanced, load), 1.3);
+  // The least there is: the busiest expert (1010) with the three idlest (72, 76, 81), of 885 on average.
+  EXPECT_LT(imbalance(balanced, load), 1.41);
   EXPECT_LT(imbalance(balance_experts(load, 4, 4), load), 1.1) << "second copies of busy experts";
   for (int layer = 0; layer < 3; ++layer) {
     for (int rank = 0; rank < 4; ++rank) EXPECT_EQ(balanced.experts_of(layer, rank).size(), 4u);
