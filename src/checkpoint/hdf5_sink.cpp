@@ -36,8 +36,8 @@ Hdf5Sink::Hdf5Sink(const std::string& invitation, const std::vector<StoredTensor
       hashes_(no_hashes(tensors)) {}
 
 void Hdf5Sink::write(std::size_t index, std::uint64_t byte_offset, std::span<const std::byte> bytes) {
-  // The system lets one thread at a time write to a file; others burn their time waiting inside it.
-  const std::lock_guard lock(one_write_at_a_time_);
+  // No lock: the system lets one thread at a time write to a file, but its lock spins. Ours put threads to sleep
+  // 58,000 times for 4 GB, and the import took 2.4 s instead of 1.3 s.
   writer_.write(num_texts_ + index, byte_offset, bytes);
 }
 

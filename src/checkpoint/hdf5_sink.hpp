@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -30,7 +29,6 @@ class Hdf5Sink final : public TensorSink {
   Hdf5Writer writer_;
   std::size_t num_texts_;
   std::vector<std::vector<std::uint64_t>> hashes_;  // of each slab; zero for what others write
-  std::mutex one_write_at_a_time_;
 };
 
 }  // namespace m2
