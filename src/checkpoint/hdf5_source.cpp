@@ -48,6 +48,10 @@ void Hdf5Source::read(const StoredTensor& tensor, std::uint64_t byte_offset, std
   reader_.read_bytes(dataset(tensor), byte_offset, out);
 }
 
+void Hdf5Source::start_fetch(const StoredTensor& tensor, std::uint64_t byte_offset, std::uint64_t size_bytes) const {
+  reader_.start_fetch(dataset(tensor), byte_offset, size_bytes);
+}
+
 std::uint64_t Hdf5Source::disk_position(const StoredTensor& tensor, std::uint64_t byte_offset) const {
   return dataset(tensor).offset + byte_offset;
 }

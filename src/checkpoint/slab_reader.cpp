@@ -7,6 +7,11 @@
 #include "core/stop_signal.hpp"
 
 namespace m2 {
+namespace {
+
+constexpr std::uint64_t kFetchAheadBytes = std::uint64_t{16} << 20;
+
+}  // namespace
 
 SlabReader::SlabReader(const TensorSource& source, const StoredTensor& tensor, std::int64_t slab, ReadWatch watch,
                        std::size_t chunk_bytes)
@@ -16,12 +21,14 @@ SlabReader::SlabReader(const TensorSource& source, const StoredTensor& tensor, s
       watch_(watch),
       chunk_bytes_(chunk_bytes),
       position_(std::uint64_t(slab) * tensor.slab_bytes()),
-      end_(position_ + tensor.slab_bytes()) {}
+      end_(position_ + tensor.slab_bytes()),
+      fetched_(position_) {}
 
 void SlabReader::read(std::span<std::byte> out) {
   const std::uint64_t part_bytes = std::uint64_t(tensor_.num_part_values()) * size_bytes(tensor_.dtype);
   while (!out.empty()) {
     throw_if_stop_requested();
+    fetch_ahead();
     const std::uint64_t part_left_bytes = part_bytes - position_ % part_bytes;
     const std::span<std::byte> chunk = out.first(std::min({out.size(), chunk_bytes_, std::size_t(part_left_bytes)}));
     source_.read(tensor_, position_, chunk);
@@ -31,6 +38,14 @@ void SlabReader::read(std::span<std::byte> out) {
     position_ += chunk.size();
     out = out.subspan(chunk.size());
   }
+}
+
+// Keeps half of kFetchAheadBytes under way at least.
+void SlabReader::fetch_ahead() {
+  if (fetched_ == end_ || position_ + kFetchAheadBytes / 2 < fetched_) return;
+  const std::uint64_t next = std::min(end_, position_ + kFetchAheadBytes);
+  source_.start_fetch(tensor_, fetched_, next - fetched_);
+  fetched_ = next;
 }
 
 std::uint64_t SlabReader::finish() const {

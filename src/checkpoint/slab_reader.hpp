@@ -39,6 +39,8 @@ class SlabReader {
   std::uint64_t finish() const;
 
  private:
+  void fetch_ahead();
+
   const TensorSource& source_;
   const StoredTensor& tensor_;
   std::int64_t slab_;
@@ -46,6 +48,7 @@ class SlabReader {
   std::size_t chunk_bytes_;
   std::uint64_t position_;  // within the tensor
   std::uint64_t end_;
+  std::uint64_t fetched_;  // what the system was told to fetch ends here
   Hash64 hash_;
 };
 

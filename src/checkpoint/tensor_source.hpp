@@ -79,6 +79,9 @@ class TensorSource {
   /// Copies out.size() bytes from `byte_offset` within the tensor, not verified.
   virtual void read(const StoredTensor& tensor, std::uint64_t byte_offset, std::span<std::byte> out) const = 0;
 
+  /// Tells that these bytes will be read soon.
+  virtual void start_fetch(const StoredTensor& tensor, std::uint64_t byte_offset, std::uint64_t size_bytes) const;
+
   /// A number that grows in the order in which the bytes lie on the disk: read small ones first. The same for all bytes
   /// in memory.
   virtual std::uint64_t disk_position(const StoredTensor& tensor, std::uint64_t byte_offset) const;

@@ -135,6 +135,10 @@ void File::start_flush(std::uint64_t offset, std::uint64_t size_bytes) const {
   ::sync_file_range(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(size_bytes), SYNC_FILE_RANGE_WRITE);
 }
 
+void File::start_fetch(std::uint64_t offset, std::uint64_t size_bytes) const {
+  ::posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(size_bytes), POSIX_FADV_WILLNEED);
+}
+
 void File::sync() const {
   // EINVAL: a pipe or a device, which has nothing to flush
   if (::fsync(descriptor_) != 0 && errno != EINVAL) raise_system("flush to disk", path_, errno);

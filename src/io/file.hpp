@@ -52,6 +52,10 @@ class File {
   /// that cannot are left alone.
   void start_flush(std::uint64_t offset, std::uint64_t size_bytes) const;
 
+  /// Lets the system begin to fetch these bytes from the disk, and does not wait. Threads that read different places of
+  /// one file need it: the system's own reading ahead is for one place. Systems that cannot are left alone.
+  void start_fetch(std::uint64_t offset, std::uint64_t size_bytes) const;
+
   /// Returns when everything is on the disk.
   void sync() const;
 
