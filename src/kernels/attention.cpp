@@ -2,6 +2,7 @@
 #include "kernels/attention.hpp"
 
 #include "kernels/attention_variants.hpp"
+#include "kernels/operation_cost.hpp"
 #include "kernels/rows.hpp"
 
 namespace m2 {
@@ -18,6 +19,12 @@ void attention(const ExecSpace& exec, View2D<const T> q_TN, const KvBlocks<T>& c
   M2_REQUIRE(num_kv_heads >= 1 && q_TN.extent(1) % (num_kv_heads * head_size) == 0,
              "attention: q_TN has {} columns, not a multiple of {} key/value heads x head size {}", q_TN.extent(1),
              num_kv_heads, head_size);
+  const LoggedOperation logged(exec, "attention", [&] {
+    const SeenPositions seen = count_positions(exec, layout);
+    const std::int64_t cache_bytes = 2 * seen.by_sequences * std::int64_t(num_kv_heads * head_size * sizeof(T));
+    return OperationCost{.bytes = bytes_of(q_TN, out_TN) + cache_bytes,
+                         .flop = 4 * seen.by_tokens * std::int64_t(q_TN.extent(1))};
+  });
   if constexpr (kRunsOnHost) {
     attention_host<T>(exec, q_TN, cache, layout, scale, out_TN);
   } else {

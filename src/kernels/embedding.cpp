@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/embedding.hpp"
 
+#include "kernels/operation_cost.hpp"
 #include "kernels/rows.hpp"
 
 namespace m2 {
@@ -24,6 +25,10 @@ void embedding(const ExecSpace& exec, View1D<const int> token_T, const Weight& t
   require_same("embedding", "tables", table_VD.num_matrices(), "one", 1);
   require_same("embedding", "columns of table_VD", table_VD.num_columns(), "columns of out_TD", out_TD.extent(1));
   require_same("embedding", "elements of token_T", token_T.extent(0), "rows of out_TD", out_TD.extent(0));
+  const LoggedOperation logged(exec, "embedding", [&] {
+    const std::int64_t table_bytes = std::int64_t(out_TD.size() * size_bytes(table_VD.dtype()));
+    return OperationCost{.bytes = bytes_of(out_TD) + table_bytes};
+  });
   if (table_VD.dtype() == DType::float32) {
     embedding_from<T, float>(exec, token_T, table_VD.values<float>(), out_TD);
   } else {

@@ -3,6 +3,7 @@
 
 #include <limits>
 
+#include "kernels/operation_cost.hpp"
 #include "kernels/rows.hpp"
 #include "kernels/simd.hpp"
 
@@ -96,6 +97,7 @@ template <class T>
 void gather_values(const char* operation, const ExecSpace& exec, View1D<const T> table, View1D<const int> index,
                    View1D<T> out) {
   require_same(operation, "elements of index", index.extent(0), "elements of out", out.extent(0));
+  const LoggedOperation logged(exec, operation, [&] { return array_cost(0, index, out, out); });
   Kokkos::parallel_for(
       "m2::gather_values", Range(exec, 0, int(out.extent(0))), KOKKOS_LAMBDA(int i) { out(i) = table(index(i)); });
 }
@@ -125,6 +127,9 @@ void plan_exchange(const ExecSpace& exec, View2D<const int> expert_TK, View2D<co
   M2_REQUIRE(std::int64_t(scratch.extent(0)) >= scratch_size && scratch_size < std::numeric_limits<int>::max() &&
                  num_tokens * top_k < std::numeric_limits<int>::max(),
              "plan_exchange: scratch has {} elements, {} are needed", scratch.extent(0), scratch_size);
+  const LoggedOperation logged(exec, "plan_exchange", [&] {
+    return array_cost(0, expert_TK, weight_TK, plan.pair_TK, plan.row_TK, plan.pair_P3);
+  });
   if (num_tokens == 0) {
     Kokkos::deep_copy(exec, plan.first_row_N1, 0);
     Kokkos::deep_copy(exec, plan.first_pair_N1, 0);
@@ -147,6 +152,8 @@ void unpack_pairs(const ExecSpace& exec, View2D<const int> pair_P3, View1D<const
   require_same("unpack_pairs", "rows of pair_P3", pair_P3.extent(0), "elements of row_P", row_P.extent(0));
   require_same("unpack_pairs", "rows of pair_P3", pair_P3.extent(0), "elements of weight_P", weight_P.extent(0));
   require_same("unpack_pairs", "elements of first_row_N", first_row_N.extent(0), "sources", std::size_t(num_sources));
+  const LoggedOperation logged(exec, "unpack_pairs",
+                               [&] { return array_cost(0, pair_P3, expert_P1, row_P, weight_P); });
   Kokkos::parallel_for(
       "m2::unpack_pairs", Range(exec, 0, pair_P3.extent_int(0)), KOKKOS_LAMBDA(int p) {
         int low = 0, high = num_sources - 1;  // the last source that begins at p or before
@@ -181,6 +188,8 @@ void combine_pairs(const ExecSpace& exec, View2D<const T> y_PD, View2D<const int
   require_same("combine_pairs", "elements of row_P", row_P.extent(0), "pairs", std::size_t(num_pairs));
   require_same("combine_pairs", "elements of first_pair_S1", first_pair_S1.extent(0), "rows + 1",
                std::size_t(num_rows) + 1);
+  const LoggedOperation logged(exec, "combine_pairs",
+                               [&] { return array_cost(2 * std::int64_t(num_pairs) * width, y_PD, out_SD); });
   if (num_rows == 0) return;
   Kokkos::parallel_for(
       "m2::combine_pairs::begin", Range(exec, 0, num_pairs + 1), KOKKOS_LAMBDA(int p) {
@@ -207,6 +216,7 @@ void combine_pairs(const ExecSpace& exec, View2D<const T> y_PD, View2D<const int
 }
 
 void count_experts(const ExecSpace& exec, View2D<const int> expert_TK, View1D<std::int64_t> count_E) {
+  const LoggedOperation logged(exec, "count_experts", [&] { return array_cost(0, expert_TK); });
   const int num_slots = int(expert_TK.size()), top_k = expert_TK.extent_int(1);
   Kokkos::parallel_for(
       "m2::count_experts", Range(exec, 0, num_slots),

@@ -3,6 +3,7 @@
 
 #include "core/error.hpp"
 #include "kernels/gemm_providers.hpp"
+#include "kernels/operation_cost.hpp"
 
 namespace m2 {
 
@@ -46,6 +47,7 @@ void gemm(const ExecSpace& exec, GemmProvider provider, View2D<const T> x_TK, co
           View1D<std::byte> workspace, View2D<Out> y_TN) {
   M2_REQUIRE(w_NK.num_matrices() == 1, "gemm: the weight holds {} matrices, 1 is expected; see grouped_gemm",
              w_NK.num_matrices());
+  const LoggedOperation logged(exec, "gemm", [&] { return gemm_cost(x_TK, w_NK, 1, y_TN); });
   multiply("gemm", exec, provider, x_TK, w_NK, View1D<const int>(), workspace, y_TN);
 }
 

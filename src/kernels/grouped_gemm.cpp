@@ -3,6 +3,7 @@
 
 #include "core/error.hpp"
 #include "kernels/gemm_providers.hpp"
+#include "kernels/operation_cost.hpp"
 
 namespace m2 {
 
@@ -12,6 +13,8 @@ void grouped_gemm(const ExecSpace& exec, GemmProvider provider, View2D<const T> 
   M2_REQUIRE(offset_E1.extent_int(0) == w_ENK.num_matrices() + 1,
              "grouped_gemm: {} offsets for {} matrices, {} are expected", offset_E1.extent(0), w_ENK.num_matrices(),
              w_ENK.num_matrices() + 1);
+  const LoggedOperation logged(exec, "grouped_gemm",
+                               [&] { return gemm_cost(x_RK, w_ENK, count_touched(exec, offset_E1), y_RN); });
   multiply("grouped_gemm", exec, provider, x_RK, w_ENK, offset_E1, workspace, y_RN);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/kv_cache.hpp"
 
+#include "kernels/operation_cost.hpp"
 #include "kernels/rows.hpp"
 
 namespace m2 {
@@ -28,6 +29,7 @@ void kv_write(const ExecSpace& exec, View2D<const T> k_TN, View2D<const T> v_TN,
   require_same_shape("kv_write", "k_TN", k_TN, "v_TN", v_TN);
   require_same("kv_write", "columns of k_TN", k_TN.extent(1), "heads x head size of the cache",
                cache.k_NGCP.extent(1) * cache.k_NGCP.extent(2));
+  const LoggedOperation logged(exec, "kv_write", [&] { return array_cost(0, k_TN, v_TN, k_TN, v_TN); });
   const View4D<T> k_NGCP = cache.k_NGCP, v_NGPC = cache.v_NGPC;
   const View1D<const int> sequence_T = layout.sequence_T, cache_position_T = layout.cache_position_T;
   const View2D<const int> block_table_BN = layout.block_table_BN;

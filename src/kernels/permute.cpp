@@ -3,6 +3,7 @@
 
 #include <limits>
 
+#include "kernels/operation_cost.hpp"
 #include "kernels/rows.hpp"
 #include "kernels/simd.hpp"
 
@@ -79,6 +80,8 @@ void permute_plan(const ExecSpace& exec, View2D<const int> expert_TK, int num_ex
   M2_REQUIRE(num_rows <= kMaxRows && scratch_size <= kMaxRows,
              "permute_plan: {} routed rows and {} counters, at most {} are supported", num_rows, scratch_size,
              kMaxRows);
+  const LoggedOperation logged(exec, "permute_plan",
+                               [&] { return array_cost(0, expert_TK, row_TK, token_R, offset_E1); });
   if (num_rows == 0) {
     Kokkos::deep_copy(exec, offset_E1, 0);
     return;
@@ -93,6 +96,7 @@ void permute_weights(const ExecSpace& exec, View2D<const float> weight_TK, View2
   require_same_shape("permute_weights", "weight_TK", weight_TK, "row_TK", row_TK);
   require_same("permute_weights", "elements of weight_R", weight_R.extent(0), "elements of weight_TK",
                weight_TK.size());
+  const LoggedOperation logged(exec, "permute_weights", [&] { return array_cost(0, weight_TK, row_TK, weight_R); });
   const int top_k = weight_TK.extent_int(1);
   Kokkos::parallel_for(
       "m2::permute_weights", Kokkos::RangePolicy<ExecSpace>(exec, 0, weight_R.extent_int(0)), KOKKOS_LAMBDA(int slot) {
@@ -104,6 +108,7 @@ template <class T>
 void gather_rows(const ExecSpace& exec, View2D<const T> x_TD, View1D<const int> token_R, View2D<T> out_RD) {
   require_same("gather_rows", "elements of token_R", token_R.extent(0), "rows of out_RD", out_RD.extent(0));
   require_same("gather_rows", "columns of x_TD", x_TD.extent(1), "columns of out_RD", out_RD.extent(1));
+  const LoggedOperation logged(exec, "gather_rows", [&] { return array_cost(0, out_RD, out_RD); });
   const int width = x_TD.extent_int(1);
   Kokkos::parallel_for(
       "m2::gather_rows", row_policy(exec, out_RD.extent_int(0)), KOKKOS_LAMBDA(const RowMember& team) {
@@ -122,6 +127,8 @@ void combine(const ExecSpace& exec, View2D<const T> y_RD, View2D<const int> row_
              row_TK.size());
   const bool weighted = weight_TK.size() > 0;
   if (weighted) require_same_shape("combine", "weight_TK", weight_TK, "row_TK", row_TK);
+  const LoggedOperation logged(
+      exec, "combine", [&] { return array_cost(2 * std::int64_t(row_TK.size() * out_TD.extent(1)), y_RD, out_TD); });
   const int width = out_TD.extent_int(1), top_k = row_TK.extent_int(1);
   Kokkos::parallel_for(
       "m2::combine", row_policy(exec, out_TD.extent_int(0)), KOKKOS_LAMBDA(const RowMember& team) {

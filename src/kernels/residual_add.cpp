@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/residual_add.hpp"
 
+#include "kernels/operation_cost.hpp"
 #include "kernels/rows.hpp"
 
 namespace m2 {
@@ -8,6 +9,7 @@ namespace m2 {
 template <class T>
 void residual_add(const ExecSpace& exec, View2D<const T> x_TD, View2D<T> h_TD) {
   require_same_shape("residual_add", "x_TD", x_TD, "h_TD", h_TD);
+  const LoggedOperation logged(exec, "residual_add", [&] { return array_cost(x_TD.size(), x_TD, h_TD, h_TD); });
   const int width = x_TD.extent_int(1);
   Kokkos::parallel_for(
       "m2::residual_add", row_policy(exec, x_TD.extent_int(0)), KOKKOS_LAMBDA(const RowMember& team) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/rms_norm.hpp"
 
+#include "kernels/operation_cost.hpp"
 #include "kernels/rows.hpp"
 
 namespace m2 {
@@ -10,6 +11,7 @@ void rms_norm(const ExecSpace& exec, View2D<const T> x_TD, View1D<const float> w
               View2D<T> out_TD) {
   require_same("rms_norm", "elements of weight_D", weight_D.extent(0), "columns of x_TD", x_TD.extent(1));
   require_same_shape("rms_norm", "x_TD", x_TD, "out_TD", out_TD);
+  const LoggedOperation logged(exec, "rms_norm", [&] { return array_cost(4 * x_TD.size(), x_TD, out_TD); });
   const int width = x_TD.extent_int(1);
   const bool cast_first = order == RmsNormOrder::cast_first;
   Kokkos::parallel_for(

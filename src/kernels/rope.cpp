@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/rope.hpp"
 
+#include "kernels/operation_cost.hpp"
 #include "kernels/rows.hpp"
 
 namespace m2 {
@@ -12,6 +13,8 @@ void rope_table(const ExecSpace& exec, View1D<const int> position_T, int rotary_
   require_same("rope_table", "columns of cos_TJ", cos_TJ.extent(1), "half of rotary_dim", rotary_dim / 2);
   require_same("rope_table", "rows of cos_TJ", cos_TJ.extent(0), "elements of position_T", position_T.extent(0));
   require_same_shape("rope_table", "cos_TJ", cos_TJ, "sin_TJ", sin_TJ);
+  // A power, a product and the two functions for each angle.
+  const LoggedOperation logged(exec, "rope_table", [&] { return array_cost(4 * cos_TJ.size(), cos_TJ, sin_TJ); });
   const int num_pairs = rotary_dim / 2;
   Kokkos::parallel_for(
       "m2::rope_table", row_policy(exec, cos_TJ.extent_int(0)), KOKKOS_LAMBDA(const RowMember& team) {
@@ -35,6 +38,10 @@ void rope(const ExecSpace& exec, View2D<const float> cos_TJ, View2D<const float>
   M2_REQUIRE(x_TN.extent_int(1) % head_size == 0, "rope: x_TN has {} columns, not a multiple of the head size {}",
              x_TN.extent(1), head_size);
   const int num_heads = x_TN.extent_int(1) / head_size;
+  const LoggedOperation logged(exec, "rope", [&] {
+    const std::int64_t rotated = std::int64_t(cos_TJ.size()) * num_heads;
+    return OperationCost{.bytes = 4 * rotated * std::int64_t(sizeof(T)), .flop = 6 * rotated};
+  });
   Kokkos::parallel_for(
       "m2::rope", row_policy(exec, x_TN.extent_int(0)), KOKKOS_LAMBDA(const RowMember& team) {
         const int t = team.league_rank();

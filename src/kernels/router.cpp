@@ -2,6 +2,7 @@
 #include "kernels/router.hpp"
 
 #include "kernels/math.hpp"
+#include "kernels/operation_cost.hpp"
 #include "kernels/random_fill.hpp"
 #include "kernels/rows.hpp"
 
@@ -141,6 +142,8 @@ void route(const ExecSpace& exec, View2D<const float> logits_TE, View1D<const fl
     require_same("route", "elements of selection_bias_E", selection_bias_E.extent(0), "columns of logits_TE",
                  logits_TE.extent(1));
   }
+  // 22: an exponential and the rest of a score. Each chosen expert takes one comparison with every other.
+  const LoggedOperation logged(exec, "route", [&] { return array_cost((22 + top_k) * logits_TE.size(), logits_TE); });
   const RouterOptions settings = options;
   Kokkos::parallel_for(
       "m2::route", router_policy(exec, logits_TE.extent_int(0), num_experts), KOKKOS_LAMBDA(const RowMember& team) {
@@ -165,6 +168,7 @@ void route_balanced(const ExecSpace& exec, std::int64_t first_slot, int num_expe
                     View2D<int> expert_TK, View2D<float> weight_TK) {
   require_limits("route_balanced", num_experts, expert_TK, weight_TK);
   M2_REQUIRE(noise >= 0.0f && noise <= 1.0f, "route_balanced: noise is {}, expected 0 to 1", noise);
+  const LoggedOperation logged(exec, "route_balanced", [&] { return array_cost(0, expert_TK, weight_TK); });
   if (noise == 0.0f) {
     route_evenly(exec, first_slot, num_experts, expert_TK, weight_TK);
   } else {

@@ -2,6 +2,7 @@
 #include "kernels/token_logprob.hpp"
 
 #include "kernels/math.hpp"
+#include "kernels/operation_cost.hpp"
 #include "kernels/rows.hpp"
 
 namespace m2 {
@@ -10,6 +11,8 @@ void token_logprob(const ExecSpace& exec, View2D<const float> logits_TV, View1D<
                    View1D<float> logprob_T) {
   require_same("token_logprob", "elements of target_T", target_T.extent(0), "rows of logits_TV", logits_TV.extent(0));
   require_same("token_logprob", "elements of logprob_T", logprob_T.extent(0), "rows of logits_TV", logits_TV.extent(0));
+  // 20 for an exponential, a comparison and an addition.
+  const LoggedOperation logged(exec, "token_logprob", [&] { return array_cost(22 * logits_TV.size(), logits_TV); });
   const int vocabulary = logits_TV.extent_int(1);
   Kokkos::parallel_for(
       "m2::token_logprob", row_policy(exec, logits_TV.extent_int(0)), KOKKOS_LAMBDA(const RowMember& team) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/gate.hpp"
 
+#include "core/operation_log.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/router.hpp"
 #include "model/backend.hpp"
@@ -23,6 +24,7 @@ void clear_weights(const ExecSpace& exec, View1D<const std::uint8_t> skip_T, Vie
 template <class T>
 void Gate::forward(const ExecSpace& exec, View2D<const T> x_TD, View1D<const std::uint8_t> skip_experts_T,
                    const Routing& routing, View1D<std::byte> gemm_workspace) const {
+  const OperationPlace place("router");
   gemm<T, float>(exec, GemmProvider::kokkos, x_TD, weight, gemm_workspace, routing.logits_TE);
   if (backend_.fake_balanced_gate) {
     route_balanced(exec, /*first_slot=*/0, config_.num_local_experts, backend_.fake_gate_noise, /*seed=*/0,

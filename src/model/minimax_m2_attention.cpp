@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "core/operation_log.hpp"
 #include "kernels/attention.hpp"
 #include "kernels/rope.hpp"
 #include "model/backend.hpp"
@@ -15,6 +16,7 @@ void MiniMaxM2Attention::forward(const ExecSpace& exec, View2D<const T> x_TD, co
                                  const KvBlocks<T>& cache, const AttentionActivations<T>& buffers,
                                  View1D<std::byte> gemm_workspace, View2D<T> out_TD) const {
   const auto project = [&](View2D<const T> in, const Weight& weight, View2D<T> out) {
+    const OperationPlace place("attention projections");
     gemm<T, T>(exec, resolve_provider(backend_.linear, "linear", kDTypeOf<T>, weight.dtype()), in, weight,
                gemm_workspace, out);
   };

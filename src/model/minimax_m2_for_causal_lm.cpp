@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "comm/one_rank.hpp"
+#include "core/operation_log.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/permute.hpp"
 #include "model/backend.hpp"
@@ -190,6 +191,7 @@ CausalLMOutput MiniMaxM2ForCausalLM::forward_as(const InputIds& input_ids, const
     }
     const View2D<const T> hidden_TD =
         model.forward<T>(exec_, slice(packed.tokens, begin, count, call.sequences), *call.cache, workspace_, observer);
+    const OperationPlace place("lm_head");
     for (const Run& run : logit_runs(source, input_ids.length, positions)) {
       const View2D<const T> rows(hidden_TD.data() + run.token * config_.hidden_size, run.count, config_.hidden_size);
       const View2D<float> logits(out.logits_BNV.data() + run.logit_row * config_.vocab_size, run.count,
@@ -230,6 +232,7 @@ View2D<const float> MiniMaxM2ForCausalLM::step_as(const PackedTokens& tokens, st
   const View2D<T> rows_TD = workspace_.take<T>(num_rows, config_.hidden_size);
 
   const View2D<const T> hidden_TD = model.forward<T>(exec_, tokens, cache, workspace_);
+  const OperationPlace place("lm_head");
   gather_rows<T>(exec_, hidden_TD, row_T, rows_TD);
   gemm<T, float>(exec_, head_provider<T>(), rows_TD, lm_head, gemm_workspace, logits_TV);
   return logits_TV;

@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/operation_log.hpp"
 #include "model/gate.hpp"
 #include "model/grouped_experts.hpp"
 #include "model/packed_batch.hpp"
@@ -26,8 +27,10 @@ class MoE {
   void forward(const ExecSpace& exec, View2D<const T> x_TD, const PackedBatch& batch, const MoEActivations<T>& buffers,
                View1D<std::byte> gemm_workspace, View2D<T> out_TD) const {
     gate.forward<T>(exec, x_TD, batch.skip_experts_T, buffers.routing, gemm_workspace);
+    const OperationPlace dispatch("dispatch");
     if (load_E.extent(0) > 0) count_experts(exec, buffers.routing.expert_TK, load_E);
     const RunExperts<T> run_experts = [&](const ExpertRows<T>& rows) {
+      const OperationPlace place("experts");
       experts.forward<T>(exec, rows, gemm_workspace);
     };
     std::visit(

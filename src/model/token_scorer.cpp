@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/operation_log.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/permute.hpp"
 #include "kernels/token_logprob.hpp"
@@ -94,6 +95,7 @@ std::vector<float> TokenScorer::score_as(const PackedTokens& tokens, std::span<c
   const View1D<int> target = to_device(exec, target_N, head.target_N);
   const View2D<const T> hidden_TD = model_.model.forward<T>(exec, tokens, cache, workspace_);
 
+  const OperationPlace place("lm_head");
   const std::int64_t num_rows = std::ssize(rows_N);
   for (std::int64_t begin = 0; begin < num_rows; begin += kRowsAtOnce) {
     const std::int64_t count = std::min(kRowsAtOnce, num_rows - begin);
