@@ -8,6 +8,7 @@
 #include "infer/describe_model.hpp"
 #include "infer/parallel_layout.hpp"
 #include "io/file.hpp"
+#include "model/initialize.hpp"
 #include "text/chat_template.hpp"
 
 namespace m2 {
@@ -51,7 +52,7 @@ JobModel::JobModel(const Deck& deck, Communicator& world)
   if (deck.output.expert_load) model_.model.count_expert_load(model_.exec());
   for (Parameter& parameter : model_.parameters()) {
     parameter.set_dtype(source_ ? storage_dtype(parameter, *source_->find(parameter.name), model_.dtype())
-                                : model_.dtype());
+                                : initial_dtype(parameter, model_.weight_dtype(), model_.dtype()));
   }
   if (const auto json = text(kTokenizerFile)) {
     tokenizer_.emplace(Tokenizer::from_json(*json, place(kTokenizerFile)));
@@ -85,7 +86,7 @@ void JobModel::load() {
   }
   if (!source_) {
     if (world_.rank() == 0) fmt::print(stderr, "m2: random weights in place of a checkpoint: the text is nonsense\n");
-    return model_.initialize_weights(model_.dtype(), /*seed=*/0);
+    return model_.initialize_weights(model_.weight_dtype(), /*seed=*/0);
   }
   std::vector<Parameter> parameters = model_.parameters();
   load_parameters(*source_, parameters, model_.exec(), model_.dtype(), load_options_);

@@ -11,8 +11,6 @@
 namespace m2 {
 namespace {
 
-constexpr float kLargestFp8 = 448.0f;
-
 std::int64_t num_blocks(int size) { return (std::int64_t(size) + kFp8Block - 1) / kFp8Block; }
 
 void require_sizes(const char* operation, std::size_t num_values, std::size_t num_converted, std::size_t num_scales,
@@ -40,8 +38,7 @@ BlockShape block_shape(std::int64_t block, int num_rows, int num_columns) {
           int(std::min<std::int64_t>(kFp8Block, num_columns - column)), num_columns};
 }
 
-/// max|block| / 448; NaN when a value is not finite. Never below the smallest normal number, where the quotient w /
-/// scale would lose its last digits and could pass 448.
+/// The scale of a block; NaN when a value is not finite.
 float block_scale(const float* w, const BlockShape& shape) {
   float largest = 0;
   bool is_finite = true;
@@ -53,7 +50,7 @@ float block_scale(const float* w, const BlockShape& shape) {
     }
   }
   if (!is_finite) return std::numeric_limits<float>::quiet_NaN();
-  return largest == 0 ? 1.0f : std::max(largest / kLargestFp8, std::numeric_limits<float>::min());
+  return fp8_scale_inv(largest);
 }
 
 using HostPolicy = Kokkos::RangePolicy<HostExecSpace, Kokkos::IndexType<std::int64_t>>;

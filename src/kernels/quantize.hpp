@@ -7,6 +7,13 @@
 
 namespace m2 {
 
+/// scale_inv of a block whose largest magnitude is `largest`: largest / 448, 1 for a block of zeros. Never below the
+/// smallest normal number, where the quotient w / scale_inv would lose its last digits and could pass 448.
+KOKKOS_INLINE_FUNCTION float fp8_scale_inv(float largest) {
+  constexpr float kLargestFp8 = 448.0f, kSmallestNormal = 0x1p-126f;
+  return largest == 0.0f ? 1.0f : Kokkos::max(largest / kLargestFp8, kSmallestNormal);
+}
+
 // Conversions of weights on the host, for checkpoints that are converted band by band. Each call uses all threads of
 // `exec` and returns when the result is there.
 

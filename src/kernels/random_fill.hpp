@@ -23,10 +23,10 @@ struct RandomStream {
   std::uint32_t stream = 0;
 };
 
-/// Overwrites `out` with elements index_offset, index_offset + 1, ... of the stream, rounded to out's dtype. Element i
-/// depends on the stream and i alone, not on threads or ranks: a rank fills its slice of a tensor by its offset.
-/// Numbers come from Philox 4x32-10 through Box-Muller. Throws Error for an FP8 weight, for deviation < 0 and where
-/// less than 2 % of the numbers would be within the bound.
+/// Overwrites `out` with elements index_offset, index_offset + 1, ... of the stream, rounded to out's dtype; FP8 as
+/// quantize_fp8_blocks does, blocks and scales. Element i depends on the stream and i alone, not on threads or ranks: a
+/// rank fills its slice of a tensor by its offset. Numbers come from Philox 4x32-10 through Box-Muller. Throws Error
+/// for deviation < 0 and where less than 2 % of the numbers would be within the bound.
 void fill_normal(const ExecSpace& exec, RandomStream stream, NormalDistribution distribution, std::int64_t index_offset,
                  const Weight& out);
 void fill_normal(const ExecSpace& exec, RandomStream stream, NormalDistribution distribution, std::int64_t index_offset,

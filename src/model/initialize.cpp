@@ -33,6 +33,10 @@ void fill_normal_expert(const ExecSpace& exec, std::uint64_t seed, const Paramet
   fill_normal(exec, stream, distribution, parameter.experts[i] * size, expert);
 }
 
+DType initial_dtype(const Parameter& parameter, DType dtype, DType model_dtype) {
+  return dtype == DType::float8_e4m3fn && !parameter.may_be_fp8 ? model_dtype : dtype;
+}
+
 void fill_ones(const ExecSpace& exec, const Parameter& parameter) { Kokkos::deep_copy(exec, *parameter.vector, 1.0f); }
 
 void fill_zeros(const ExecSpace& exec, const Parameter& parameter) { Kokkos::deep_copy(exec, *parameter.vector, 0.0f); }

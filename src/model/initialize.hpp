@@ -17,6 +17,10 @@ void fill_normal(const ExecSpace& exec, std::uint64_t seed, const Parameter& par
 void fill_normal_expert(const ExecSpace& exec, std::uint64_t seed, const Parameter& parameter, int i,
                         NormalDistribution distribution);
 
+/// What a parameter of a model with random weights is stored as when its weights shall be `dtype`: FP8 only where a
+/// checkpoint may hold FP8, `model_dtype` elsewhere.
+DType initial_dtype(const Parameter& parameter, DType dtype, DType model_dtype);
+
 /// Fills a vector with ones, or zeros.
 void fill_ones(const ExecSpace& exec, const Parameter& parameter);
 void fill_zeros(const ExecSpace& exec, const Parameter& parameter);

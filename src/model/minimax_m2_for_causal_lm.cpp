@@ -157,7 +157,7 @@ MiniMaxM2ForCausalLM::MiniMaxM2ForCausalLM(const MiniMaxM2Config& config, const 
 
 MiniMaxM2ForCausalLM MiniMaxM2ForCausalLM::from_config(const MiniMaxM2Config& config, const ModelOptions& options) {
   MiniMaxM2ForCausalLM model(config, options);
-  model.initialize_weights(model.dtype_, /*seed=*/0);
+  model.initialize_weights(model.weight_dtype(), /*seed=*/0);
   return model;
 }
 
@@ -290,9 +290,9 @@ void MiniMaxM2ForCausalLM::set_output_embeddings(const Weight& weight) {
 }
 
 void MiniMaxM2ForCausalLM::initialize_weights(DType dtype, std::uint64_t seed) {
-  M2_REQUIRE(dtype == DType::float32 || dtype == DType::bfloat16,
-             "initialize_weights: dtype {} is not float32 or bfloat16", name(dtype));
-  for (Parameter& parameter : parameters()) parameter.allocate(exec_, dtype);
+  M2_REQUIRE(dtype == DType::float32 || dtype == DType::bfloat16 || dtype == DType::float8_e4m3fn,
+             "initialize_weights: dtype {} is not float32, bfloat16 or float8_e4m3fn", name(dtype));
+  for (Parameter& parameter : parameters()) parameter.allocate(exec_, initial_dtype(parameter, dtype, dtype_));
   init_weights(seed);
 }
 

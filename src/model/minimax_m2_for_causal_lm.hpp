@@ -28,7 +28,8 @@ struct ModelOptions {
 /// MiniMax-M2 with its language-model head. The names are those of NeMo AutoModel's class.
 class MiniMaxM2ForCausalLM {
  public:
-  /// A model with random weights (initialize_weights with seed 0). Throws Error for what is not supported.
+  /// A model with random weights (initialize_weights with weight_dtype() and seed 0). Throws Error for what is not
+  /// supported.
   static MiniMaxM2ForCausalLM from_config(const MiniMaxM2Config& config, const ModelOptions& options = {});
 
   /// Reads a Hugging Face folder or an HDF5 file of m2-convert. Weights keep the dtype they are stored in, but for
@@ -62,8 +63,11 @@ class MiniMaxM2ForCausalLM {
   void set_output_embeddings(const Weight& weight);
 
   /// Allocates every parameter as `dtype` (the router stays float32) and fills it with random numbers of NeMo
-  /// AutoModel's distributions, the same for any number of threads and ranks.
+  /// AutoModel's distributions, the same for any number of threads and ranks. float8_e4m3fn: blocks with scales where a
+  /// released checkpoint has them, dtype() elsewhere.
   void initialize_weights(DType dtype, std::uint64_t seed);
+  /// What from_config() takes: float8_e4m3fn where the configuration is quantised, else dtype().
+  DType weight_dtype() const { return config_.quantization ? DType::float8_e4m3fn : dtype_; }
   /// Fills the parameters there are, in the dtypes they have.
   void init_weights(std::uint64_t seed);
 

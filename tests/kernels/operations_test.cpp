@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "core/operation_log.hpp"
 #include "kernels/attention_operation.hpp"
 #include "kernels/routing_operations.hpp"
 
@@ -48,6 +49,24 @@ TYPED_TEST(Operation, ATokenAloneHasTheSameBitsAsIn257) {
       EXPECT_TRUE(same_bits(std::span(alone).subspan(part * width, width), in_batch))
           << TypeParam::kName << ", token " << t;
     }
+  }
+}
+
+TYPED_TEST(Operation, ReportsItsBytesAndFlop) {
+  for (const int num_tokens : {1, 17, 64}) {
+    const TypeParam op({num_tokens, TypeParam::kWidths[1]});
+    OperationLog log(OperationLog::Timing::on);
+    {
+      const OperationLog::Recording recording(log);
+      op.run(exec());
+    }
+    ASSERT_EQ(log.entries().size(), 1u);
+    const OperationLog::Entry& entry = log.entries()[0];
+    EXPECT_TRUE(std::string(TypeParam::kName).starts_with(entry.operation)) << entry.operation;
+    EXPECT_EQ(entry.calls, 1);
+    EXPECT_EQ(double(entry.cost.bytes), op.bytes()) << entry.operation;
+    EXPECT_EQ(double(entry.cost.flop), op.flop()) << entry.operation;
+    EXPECT_GT(entry.seconds, 0.0);
   }
 }
 

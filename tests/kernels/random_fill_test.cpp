@@ -9,6 +9,7 @@
 #include <numbers>
 
 #include "core/error.hpp"
+#include "kernels/quantize.hpp"
 #include "support/compare.hpp"
 #include "support/exec.hpp"
 
@@ -107,6 +108,28 @@ TEST(FillNormal, AWeightGetsTheSameNumbersRounded) {
   for (int i = 0; i < 30; ++i) EXPECT_EQ(actual[i], float(Bf16(expected[i]))) << i;
 }
 
+// Two matrices, each two parts of 130 x 201 numbers on top of one another: ragged blocks that begin anew in each part.
+TEST(FillNormal, AnFp8WeightIsQuantisedAsACheckpointIs) {
+  constexpr int kParts = 4, kRows = 130, kColumns = 201, kScales = 2 * 2;
+  constexpr NormalDistribution kNormal{.deviation = 0.02f, .bound = 0.05f};
+  const Weight w = Weight::allocate(exec(), DType::float8_e4m3fn, 2, 2 * kRows, kColumns, "test::weight", 2);
+  fill_normal(exec(), {.seed = 9, .stream = 2}, kNormal, 7, w);
+  const auto numbers = filled(kParts * kRows * kColumns, {.seed = 9, .stream = 2}, kNormal, 7);
+  const auto q = to_host(w.values<Fp8E4M3>()), scale_inv = to_host(w.scale_inv());
+  ASSERT_EQ(scale_inv.size(), std::size_t(kParts * kScales));
+  for (int part = 0; part < kParts; ++part) {
+    constexpr std::size_t kSize = std::size_t(kRows) * kColumns;
+    std::vector<Fp8E4M3> expected(kSize);
+    std::vector<float> expected_scale(kScales);
+    quantize_fp8_blocks(HostExecSpace(), std::span(numbers).subspan(part * kSize, kSize), kRows, kColumns, expected,
+                        expected_scale);
+    EXPECT_TRUE(
+        same_bits(std::span(q).subspan(part * kSize, kSize), std::vector<float>(expected.begin(), expected.end())))
+        << part;
+    EXPECT_TRUE(same_bits(std::span(scale_inv).subspan(part * kScales, kScales), expected_scale)) << part;
+  }
+}
+
 #ifdef KOKKOS_ENABLE_OPENMP
 TEST(FillNormal, OneAndTwoThreadsGiveTheSameBits) {
   const View1D<float> one("test::one", 4099), two("test::two", 4099);
@@ -122,8 +145,8 @@ TEST(FillNormal, RefusesWhatItCannotDraw) {
               ThrowsMessage<Error>(HasSubstr("bound 0.01 is below 0.025 deviations of 1")));
   EXPECT_THAT([] { filled(1, {}, {}, -3); }, ThrowsMessage<Error>(HasSubstr("index_offset is -3")));
   const Weight w = Weight::allocate(exec(), DType::float8_e4m3fn, 1, 1, 1, "test::weight");
-  EXPECT_THAT([&] { fill_normal(exec(), {}, {}, 0, w); },
-              ThrowsMessage<Error>(HasSubstr("the weight is float8_e4m3fn")));
+  EXPECT_THAT([&] { fill_normal(exec(), {}, {.deviation = -1.0f}, 0, w); },
+              ThrowsMessage<Error>(HasSubstr("deviation -1")));
 }
 
 }  // namespace

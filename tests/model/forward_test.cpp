@@ -243,6 +243,36 @@ TEST(InitializeWeights, DependsOnTheSeedAlone) {
 #endif
 }
 
+// What a released checkpoint holds as FP8 blocks, and nothing else; with the distribution of the others, but for the
+// roundings: blocks' largest values are exact, the others are known to a sixteenth.
+TEST(InitializeWeights, AQuantisedConfigurationGivesFp8Blocks) {
+  MiniMaxM2Config config = small_config();
+  config.quantization.emplace();
+  auto model = MiniMaxM2ForCausalLM::from_config(config, {.dtype = DType::bfloat16, .exec = exec()});
+  for (const Parameter& parameter : model.parameters()) {
+    if (!parameter.weight) continue;
+    const DType expected = parameter.may_be_fp8     ? DType::float8_e4m3fn
+                           : parameter.keep_float32 ? DType::float32
+                                                    : DType::bfloat16;
+    EXPECT_EQ(parameter.weight->dtype(), expected) << parameter.name;
+  }
+  const Weight& q_proj = model.model.layers[0].self_attn.q_proj;
+  auto values = to_host(q_proj.values<Fp8E4M3>());
+  const auto scales = to_host(q_proj.scale_inv());
+  const std::int64_t columns = q_proj.num_columns(), scale_columns = Weight::num_scale_columns(columns);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] *= scales[i / columns / kFp8Block * scale_columns + i % columns / kFp8Block];
+  }
+  EXPECT_NEAR(moments(values).deviation, 0.02, 0.02 * (6 / std::sqrt(2.0 * values.size()) + 1.0 / 16));
+  const auto logits = model.forward({.num_sequences = 1, .length = 3, .ids = {1, 2, 3}}).logits_BNV;
+  EXPECT_GT(max_abs(to_host(logits)), 0.0);
+#ifdef KOKKOS_ENABLE_OPENMP
+  auto alone = MiniMaxM2ForCausalLM::from_config(config, {.dtype = DType::bfloat16, .exec = Kokkos::OpenMP(1)});
+  EXPECT_TRUE(same_bits(to_host(logits),
+                        to_host(alone.forward({.num_sequences = 1, .length = 3, .ids = {1, 2, 3}}).logits_BNV)));
+#endif
+}
+
 TEST(InitializeWeights, TheRouterStaysFloat32) {
   auto model = MiniMaxM2ForCausalLM::from_config(small_config());
   EXPECT_EQ(model.dtype(), DType::bfloat16);

@@ -184,8 +184,15 @@ TEST(Traffic, IsTheLeastThatIsNeeded) {
   EXPECT_EQ(found.token_layers, size > 1 ? std::ssize(input.ids) * config.num_hidden_layers : 0);
 }
 
-TEST(RandomWeights, AreTheSameWhereverAnExpertLies) {
-  const MiniMaxM2Config config = Fixture("tiny-bf16").model(DType::bfloat16).config();
+// Matrix i of a stack, as it is stored.
+template <class W>
+std::vector<float> stored(const Weight& stack, int i) {
+  const Weight matrix = stack.matrix(i);
+  return to_host(View2D<const W>(matrix.values<W>().data(), matrix.num_rows(), matrix.num_columns()));
+}
+
+template <class W>
+void expect_same_experts(const MiniMaxM2Config& config) {
   const auto whole = MiniMaxM2ForCausalLM::from_config(config, {.dtype = DType::bfloat16, .exec = exec()});
   const auto parallel = std::make_shared<ExpertParallel>(
       ExpertParallel{.group = session().world().split(0), .placement = random_placement(config, session().size())});
@@ -198,12 +205,17 @@ TEST(RandomWeights, AreTheSameWhereverAnExpertLies) {
                  &own = split.model.layers[layer].mlp.experts.gate_up;
     ASSERT_EQ(own.num_matrices(), std::ssize(experts));
     for (int i = 0; i < std::ssize(experts); ++i) {
-      EXPECT_TRUE(
-          same_bits(to_host(View2D<const Bf16>(own.matrix(i).values<Bf16>().data(), own.num_rows(), own.num_columns())),
-                    to_host(View2D<const Bf16>(all.matrix(experts[i]).values<Bf16>().data(), own.num_rows(),
-                                               own.num_columns()))));
+      EXPECT_TRUE(same_bits(stored<W>(own, i), stored<W>(all, experts[i])));
+      EXPECT_TRUE(same_bits(to_host(own.matrix(i).scale_inv()), to_host(all.matrix(experts[i]).scale_inv())));
     }
   }
+}
+
+TEST(RandomWeights, AreTheSameWhereverAnExpertLies) {
+  MiniMaxM2Config config = Fixture("tiny-bf16").model(DType::bfloat16).config();
+  expect_same_experts<Bf16>(config);
+  config.quantization.emplace();
+  expect_same_experts<Fp8E4M3>(config);
 }
 
 }  // namespace
