@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <Kokkos_Core.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -32,12 +33,13 @@ struct Arguments {
   std::string print_deck;
   std::string expert_load;  // of --make-placement
   int num_ranks = 0, num_replicas = 0;
+  bool resumable = true;  // the job of the deck
 };
 
 constexpr const char* kDescription =
     "Runs a MiniMax-M2 model as a batch job, as a deck says: a YAML file that names the job\n"
-    "(generate or score), the checkpoint, the input and the output. Keys of the deck can be\n"
-    "changed on the command line.\n";
+    "(generate, score or bench), the checkpoint, the input and the output. Keys of the deck can\n"
+    "be changed on the command line.\n";
 
 constexpr const char* kFooter =
     "Examples:\n"
@@ -47,12 +49,19 @@ constexpr const char* kFooter =
     "  mpirun -n 4 m2 my.yaml                    the same, with the experts split over 4 ranks\n"
     "  m2 my.yaml sampling.seed=7 output.file=seed7.jsonl\n"
     "  m2 my.yaml output.resume=true             go on after an interruption\n"
+    "  m2 inputs/bench/bench.yaml                how fast is it, and how fast could it be?\n"
     "  m2 --make-placement load.json --ranks 8 > placement.json\n"
     "\n"
     "Threads: OMP_NUM_THREADS; all cores if it is not set. Ranks: mpirun or srun --mpi=pmix.\n"
     "Progress goes to standard error, results to output.file or standard output.\n"
     "Exit codes: 0 done, 1 failed, 2 bad deck or usage, 75 stopped by SIGUSR1: run it again\n"
     "with output.resume=true, 128 + signal when stopped by another signal.";
+
+std::vector<std::string> job_names() { return {m2::kEnumNames<m2::Job>.begin(), m2::kEnumNames<m2::Job>.end()}; }
+
+m2::Job job_of(const std::string& name) {
+  return m2::Job(std::ranges::find(m2::kEnumNames<m2::Job>, name) - m2::kEnumNames<m2::Job>.begin());
+}
 
 // Returns an exit code for what ends here: --help, --version and bad arguments.
 std::optional<int> parse(int argc, char** argv, bool speaks, Arguments& arguments) {
@@ -64,7 +73,7 @@ std::optional<int> parse(int argc, char** argv, bool speaks, Arguments& argument
   app.add_flag("--check", arguments.check, "Check deck, input and memory, print the plan and stop");
   app.add_option("--print-deck", arguments.print_deck, "Print a complete deck for the job and stop")
       ->type_name("JOB")
-      ->check(CLI::IsMember({"generate", "score"}));
+      ->check(CLI::IsMember(job_names()));
   CLI::Option* placement = app.add_option("--make-placement", arguments.expert_load,
                                           "Print a placement of experts for the loads of output.expert_load and stop");
   placement->type_name("FILE");
@@ -99,15 +108,14 @@ void make_placement(const Arguments& arguments) {
              m2::imbalance(balanced, load), m2::imbalance(even, load));
 }
 
-void run(const Arguments& arguments, m2::Session& session) {
+void run(Arguments& arguments, m2::Session& session) {
   if (!arguments.print_deck.empty()) {
-    if (session.rank() == 0) {
-      m2::print_now(m2::print_deck(arguments.print_deck == "score" ? m2::Job::score : m2::Job::generate));
-    }
+    if (session.rank() == 0) m2::print_now(m2::print_deck(job_of(arguments.print_deck)));
     return;
   }
   if (!arguments.expert_load.empty()) return session.rank() == 0 ? make_placement(arguments) : void();
   const m2::Deck deck = m2::load_deck(arguments.deck, arguments.overrides);
+  arguments.resumable = deck.job != m2::Job::bench;
   // Unbound threads: several jobs on one machine must not end up on the same cores. Kokkos' warnings are about that.
   ::setenv("OMP_PROC_BIND", "false", /*overwrite=*/0);
   const Kokkos::ScopeGuard kokkos(Kokkos::InitializationSettings().set_disable_warnings(true));
@@ -122,8 +130,9 @@ int run_on_all_ranks(int argc, char** argv, m2::Session& session) {
     return kDone;
   } catch (const m2::Interrupted& stop) {
     if (session.rank() == 0) {
-      fmt::print(stderr, "m2: {}; lines in output.file are whole, and output.resume=true goes on behind them\n",
-                 stop.what());
+      fmt::print(stderr, "m2: {}; {}\n", stop.what(),
+                 arguments.resumable ? "lines in output.file are whole, and output.resume=true goes on behind them"
+                                     : "nothing was written");
     }
     return stop.signal() == SIGUSR1 ? int(kRequeue) : kSignalBase + stop.signal();
   } catch (const m2::UsageError& error) {

@@ -133,7 +133,8 @@ void require_complete(const Deck& deck, const std::set<std::string>& given, cons
     if (!key.required || !has_job(key, deck.job) || given.contains(key.path)) continue;
     refuse(source, "key '{}' is missing, expected {}: {}", key.path, key.expected, key.meaning);
   }
-  if (deck.model.checkpoint.has_value() == deck.model.config.has_value()) {
+  const bool may_lack_model = deck.job == Job::bench && deck.bench.operations && !deck.model.checkpoint;
+  if (!may_lack_model && deck.model.checkpoint.has_value() == deck.model.config.has_value()) {
     refuse(source, "expected either 'model.checkpoint' or 'model.config', found {}",
            deck.model.config ? "both" : "neither");
   }

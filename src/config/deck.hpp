@@ -14,9 +14,9 @@
 
 namespace m2 {
 
-enum class Job { generate, score };
+enum class Job { generate, score, bench };
 template <>
-inline constexpr std::array<std::string_view, 2> kEnumNames<Job>{"generate", "score"};
+inline constexpr std::array<std::string_view, 3> kEnumNames<Job>{"generate", "score", "bench"};
 
 /// In which type a model computes; `automatic` ("auto") is what the checkpoint says.
 enum class ComputeDType { automatic, float32, bfloat16 };
@@ -39,7 +39,7 @@ enum class CombineMode { exact, reduced };
 template <>
 inline constexpr std::array<std::string_view, 2> kEnumNames<CombineMode>{"exact", "reduced"};
 
-/// Exactly one of checkpoint and config is set.
+/// Exactly one of checkpoint and config is set; neither may be for a bench job of single operations.
 struct ModelSection {
   std::optional<std::string> checkpoint;  ///< HDF5 file or Hugging Face directory
   std::optional<std::string> config;      ///< config.json of a model that gets random weights
@@ -81,7 +81,8 @@ struct MemorySection {
 };
 
 struct OutputSection {
-  std::optional<std::string> file;  ///< JSON Lines; unset: standard output
+  std::optional<std::string> file;    ///< JSON Lines (bench: JSON); unset: standard output
+  std::optional<std::string> report;  ///< HTML, of bench
   bool resume = false;
   StreamText stream = StreamText::automatic;
   double grace_seconds = 90.0;             ///< for the sequences in flight after SIGUSR1
@@ -109,8 +110,18 @@ struct DataSection {
   bool operator==(const DataSection&) const = default;
 };
 
+struct BenchSection {
+  int prompt_tokens = 512;    ///< of one sequence, in one pass
+  int generated_tokens = 32;  ///< of each sequence
+  int batch = 1;              ///< sequences that generate at the same time, on each rank
+  int context = 512;          ///< positions before the first generated token
+  int repeats = 5;
+  bool operations = false;  ///< measures single operations, too
+  bool operator==(const BenchSection&) const = default;
+};
+
 /// A job deck. Sections a job does not have keep their defaults: prompts and sampling belong to generate, data to
-/// score.
+/// score, bench to bench.
 struct Deck {
   Job job = Job::generate;
   ModelSection model;
@@ -120,6 +131,7 @@ struct Deck {
   MemorySection memory;
   OutputSection output;
   DataSection data;
+  BenchSection bench;
   ParallelSection parallel;
   IoSection io;
   BackendConfig backend;

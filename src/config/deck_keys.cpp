@@ -8,9 +8,11 @@ namespace {
 
 using Jobs = std::vector<Job>;
 
-const Jobs kEvery{Job::generate, Job::score};
+const Jobs kEvery{Job::generate, Job::score, Job::bench};
+const Jobs kTexts{Job::generate, Job::score};
 const Jobs kGenerate{Job::generate};
 const Jobs kScore{Job::score};
+const Jobs kBench{Job::bench};
 
 /// A key whose values pass `check`; the member `field` of the section `section` of the deck holds it.
 template <class Section, class T, class Check>
@@ -120,23 +122,42 @@ void add_sampling_keys(std::vector<DeckKey>& keys) {
                       "Writes the natural logarithm of each generated token's probability."));
 }
 
+void add_bench_keys(std::vector<DeckKey>& keys) {
+  constexpr auto kSection = &Deck::bench;
+  keys.push_back(whole("bench.prompt_tokens", kBench, kSection, &BenchSection::prompt_tokens, 1, 1 << 20,
+                       "Tokens of the prompt that is read in one pass."));
+  keys.push_back(whole("bench.generated_tokens", kBench, kSection, &BenchSection::generated_tokens, 1, 1 << 20,
+                       "Tokens to generate for each sequence."));
+  keys.push_back(whole("bench.batch", kBench, kSection, &BenchSection::batch, 1, 1 << 16,
+                       "Sequences that generate at the same time, on each rank."));
+  keys.push_back(whole("bench.context", kBench, kSection, &BenchSection::context, 1, 1 << 20,
+                       "Tokens of each sequence before the first generated one."));
+  keys.push_back(whole("bench.repeats", kBench, kSection, &BenchSection::repeats, 1, 1 << 20,
+                       "How often each is measured; the median is reported, with the least and the most."));
+  keys.push_back(flag("bench.operations", kBench, kSection, &BenchSection::operations,
+                      "Measures single operations at the sizes of MiniMax-M2, too; then the model may be left out."));
+}
+
 void add_run_keys(std::vector<DeckKey>& keys) {
-  keys.push_back(whole("batch.max_tokens", kEvery, &Deck::batch, &BatchSection::max_tokens, 1, 1 << 20,
+  keys.push_back(whole("batch.max_tokens", kTexts, &Deck::batch, &BatchSection::max_tokens, 1, 1 << 20,
                        "Tokens in one forward pass, at most. Costs memory, changes no result."));
-  keys.push_back(whole("batch.max_sequences", kEvery, &Deck::batch, &BatchSection::max_sequences, 1, 1 << 16,
+  keys.push_back(whole("batch.max_sequences", kTexts, &Deck::batch, &BatchSection::max_sequences, 1, 1 << 16,
                        "Sequences worked on at the same time, at most. Costs memory, changes no result."));
   keys.push_back(real("memory.limit_gib", kEvery, &Deck::memory, &MemorySection::limit_gib, 0.001, 1e6,
                       "GiB (1024^3 bytes) this process may use. null: what the machine has."));
   keys.push_back(text("output.file", kEvery, &Deck::output, &OutputSection::file,
-                      "Results, as JSON Lines in the order of the input. null: standard output."));
+                      "Results, as JSON Lines in the order of the input; of bench, one JSON object with everything "
+                      "that was measured. null: standard output, where bench prints its tables anyway."));
+  keys.push_back(text("output.report", kBench, &Deck::output, &OutputSection::report,
+                      "The same as a page with charts, for a browser: one HTML file that needs no other. null: none."));
   keys.push_back(word("output.stream", kGenerate, &Deck::output, &OutputSection::stream,
                       "Prints the text of a single prompt while it is generated; auto: on a terminal, without "
                       "output.file."));
-  keys.push_back(flag("output.resume", kEvery, &Deck::output, &OutputSection::resume,
+  keys.push_back(flag("output.resume", kTexts, &Deck::output, &OutputSection::resume,
                       "Goes on where output.file ends; false: writes it anew."));
-  keys.push_back(real("output.grace_seconds", kEvery, &Deck::output, &OutputSection::grace_seconds, 0.0, 1e6,
+  keys.push_back(real("output.grace_seconds", kTexts, &Deck::output, &OutputSection::grace_seconds, 0.0, 1e6,
                       "After SIGUSR1 (Slurm's warning), seconds to finish the sequences in flight before stopping."));
-  keys.push_back(text("output.expert_load", kEvery, &Deck::output, &OutputSection::expert_load,
+  keys.push_back(text("output.expert_load", kTexts, &Deck::output, &OutputSection::expert_load,
                       "JSON file for how often each expert was chosen, for m2 --make-placement. null: not counted."));
 }
 
@@ -192,6 +213,7 @@ const std::vector<DeckKey>& deck_keys() {
     std::vector<DeckKey> all{job_key()};
     add_input_keys(all);
     add_sampling_keys(all);
+    add_bench_keys(all);
     add_run_keys(all);
     add_parallel_keys(all);
     add_backend_keys(all);

@@ -71,4 +71,9 @@ std::int64_t available_memory_bytes(const fs::path& root) {
   return available;
 }
 
+ResidentMemory resident_memory(const fs::path& root) {
+  const fs::path status = root / "proc/self/status";
+  return {.now_bytes = read_number(status, "VmRSS:", 0) * 1024, .peak_bytes = read_number(status, "VmHWM:", 0) * 1024};
+}
+
 }  // namespace m2

@@ -11,4 +11,11 @@ namespace m2 {
 /// say. `root` is the folder that holds /proc and /sys.
 std::int64_t available_memory_bytes(const std::filesystem::path& root = "/");
 
+/// Bytes of this process that lie in memory, libraries included; 0 where the system does not say.
+struct ResidentMemory {
+  std::int64_t now_bytes = 0;
+  std::int64_t peak_bytes = 0;  ///< since the process began
+};
+ResidentMemory resident_memory(const std::filesystem::path& root = "/");
+
 }  // namespace m2

@@ -11,8 +11,9 @@ namespace m2 {
 /// deck that cannot be done, Interrupted on all ranks when the job was asked to stop, Error for everything else.
 void run_job(const Deck& deck, Communicator& world, bool check_only);
 
-/// The two jobs.
+/// The jobs.
 void run_generate(const Deck& deck, Communicator& world, bool check_only);
 void run_score(const Deck& deck, Communicator& world, bool check_only);
+void run_bench(const Deck& deck, Communicator& world, bool check_only);
 
 }  // namespace m2

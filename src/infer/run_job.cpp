@@ -12,6 +12,8 @@ void run_job(const Deck& deck, Communicator& world, bool check_only) {
       return run_generate(deck, world, check_only);
     case Job::score:
       return run_score(deck, world, check_only);
+    case Job::bench:
+      return run_bench(deck, world, check_only);
   }
   raise("unknown job {}", int(deck.job));
 }
