@@ -81,12 +81,12 @@ struct MemorySection {
 };
 
 struct OutputSection {
-  std::optional<std::string> file;    ///< JSON Lines (bench: JSON); unset: standard output
-  std::optional<std::string> report;  ///< HTML, of bench
+  std::optional<std::string> file;  ///< JSON Lines (bench: JSON); unset: standard output
   bool resume = false;
   StreamText stream = StreamText::automatic;
   double grace_seconds = 90.0;             ///< for the sequences in flight after SIGUSR1
   std::optional<std::string> expert_load;  ///< JSON file
+  std::optional<std::string> report = {};  ///< HTML, of bench
   bool operator==(const OutputSection&) const = default;
 };
 

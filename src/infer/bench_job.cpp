@@ -140,8 +140,10 @@ void run_bench(const Deck& given, Communicator& world, bool check_only) {
   }
   if (check_only) return;
   OutputFiles files(deck.output, world);
-  measure_machine(deck, job ? job->model().exec() : ExecSpace(), world, result);
+  const ExecSpace exec = job ? job->model().exec() : ExecSpace();
+  measure_machine(deck, exec, world, result);
   if (job) measure_model(deck, *job, plan, world, result);
+  result.ceilings_after = measure_ceilings_of_ranks(exec, world).all;
   if (world.rank() != 0) return;
   print_now(bench_tables(result));
   files.write(result);

@@ -88,7 +88,7 @@ Json to_json(const BenchCase& one, const BenchResult& result) {
             {"activations", name(one.activations)},
             {"weights", name(one.weights)},
             {"seconds", to_json(one.seconds)}};
-  add_rates(json, one.cost, one.seconds.median, result.rank_ceilings, one.activations);
+  add_rates(json, one.cost, one.seconds.median, result.rank_ceilings, one.peak_dtype());
   return json;
 }
 
@@ -99,6 +99,7 @@ Json bench_json(const BenchResult& result) {
   json["machine"] = to_json(result.machine);
   json["settings"] = to_json(result.settings);
   json["ceilings"] = to_json(result.ceilings);
+  json["ceilings_after"] = to_json(result.ceilings_after);
   json["rank_ceilings"] = to_json(result.rank_ceilings);
   json["peak"] = peak_name(result.ceilings, result.dtype);
   json["model"] = result.model ? to_json(*result.model) : Json(nullptr);

@@ -10,6 +10,7 @@
 
 #include "core/operation_log.hpp"
 #include "core/stop_signal.hpp"
+#include "infer/describe_model.hpp"
 #include "infer/stopwatch.hpp"
 #include "kernels/attention.hpp"
 #include "kernels/grouped_gemm.hpp"
@@ -123,7 +124,7 @@ class Operations {
     for (const int tokens : kTokens) {
       const View2D<const T> x_TK = random_matrix<T>(exec_, tokens, columns);
       const View2D<float> y_TN = random_matrix<float>(exec_, tokens, rows);
-      add(fmt::format("{} {} x {}, {} tokens", name, rows, columns, tokens), weights, [&](int i) {
+      add(fmt::format("{} {} x {}, {}", name, rows, columns, counted(tokens, "token")), weights, [&](int i) {
         gemm<T, float>(exec_, GemmProvider::kokkos, x_TK, stack.matrix(i % stack.num_matrices()), {}, y_TN);
       });
     }
@@ -197,7 +198,7 @@ class Operations {
     const View1D<int> slots = on_device(row_of_slot);
     const View2D<int> row_TK(slots.data(), num_tokens, kTopK);
     const View2D<int> expert_TK(Kokkos::view_alloc(exec_, "m2::bench::expert_TK"), num_tokens, kTopK);
-    const std::string shape = fmt::format("{} tokens", num_tokens);
+    const std::string shape = counted(num_tokens, "token");
     add(shape, kDType, [&](int) {
       rms_norm<T>(exec_, x_TD, View1D<const float>(weight_D.data(), kHidden), 1e-6f, RmsNormOrder::cast_last, y_TD);
     });

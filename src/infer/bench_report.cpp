@@ -78,28 +78,31 @@ std::string speed_table(const BenchResult& result) {
 }
 
 std::string ceilings_table(const BenchResult& result) {
-  const Ceilings& ceilings = result.ceilings;
-  std::vector<Row> rows{
-      {"memory, read by all threads", giga_text(ceilings.read_bytes_per_second) + " GB/s"},
-      {"float32, " + ceilings.float32_instructions, giga_text(ceilings.float32_flop_per_second) + " GFLOP/s"}};
-  if (ceilings.bfloat16_flop_per_second) {
-    rows.push_back(
-        {"bfloat16, " + ceilings.bfloat16_instructions, giga_text(*ceilings.bfloat16_flop_per_second) + " GFLOP/s"});
-  } else {
-    rows.push_back({"bfloat16", "not available"});
-  }
-  if (result.model) {
-    const BenchModelFacts& model = *result.model;
-    rows.push_back({"resident memory", byte_size_text(std::uint64_t(model.resident.now_bytes))});
-    rows.push_back({"over weights, KV cache and buffers",
-                    share_text(double(model.resident.now_bytes) / double(model.declared_bytes()))});
-    rows.push_back({"loading", seconds_text(model.load_seconds)});
-    rows.push_back({"first pass, nothing warm", seconds_text(model.first_pass_seconds)});
-    if (!result.phases.empty()) {
-      rows.push_back({"time to first token", seconds_text(spread_of(result.phases[0].seconds).median)});
-    }
-  }
-  return table({"measured", ""}, rows);
+  const Ceilings &before = result.ceilings, &after = result.ceilings_after;
+  const auto bfloat16 = [](const Ceilings& ceilings) {
+    return ceilings.bfloat16_flop_per_second ? giga_text(*ceilings.bfloat16_flop_per_second) + " GFLOP/s"
+                                             : "not available";
+  };
+  return table({"ceiling", "before", "at the end"},
+               {{"memory, read by all threads", giga_text(before.read_bytes_per_second) + " GB/s",
+                 giga_text(after.read_bytes_per_second) + " GB/s"},
+                {"float32, " + before.float32_instructions, giga_text(before.float32_flop_per_second) + " GFLOP/s",
+                 giga_text(after.float32_flop_per_second) + " GFLOP/s"},
+                {"bfloat16, " + before.bfloat16_instructions, bfloat16(before), bfloat16(after)}});
+}
+
+std::string model_table(const BenchResult& result) {
+  const BenchModelFacts& model = *result.model;
+  const auto bytes = [](std::int64_t count) { return byte_size_text(std::uint64_t(count)); };
+  return table({"model", ""}, {{"loading", seconds_text(model.load_seconds)},
+                               {"first pass, nothing warm", seconds_text(model.first_pass_seconds)},
+                               {"time to first token", seconds_text(spread_of(result.phases.at(0).seconds).median)},
+                               {"weights", bytes(model.weight_bytes)},
+                               {"KV cache", bytes(model.kv_bytes)},
+                               {"buffers", bytes(model.buffer_bytes)},
+                               {"resident memory", bytes(model.resident.now_bytes)},
+                               {"over weights, KV cache and buffers",
+                                share_text(double(model.resident.now_bytes) / double(model.declared_bytes()))}});
 }
 
 std::string operation_table(const BenchPhase& phase, const BenchResult& result) {
@@ -117,7 +120,7 @@ std::string operation_table(const BenchPhase& phase, const BenchResult& result) 
 std::string case_table(const BenchResult& result) {
   std::vector<Row> rows;
   for (const BenchCase& one : result.cases) {
-    const Rates rates = rates_of(one.cost, one.seconds.median, result.rank_ceilings, one.activations);
+    const Rates rates = rates_of(one.cost, one.seconds.median, result.rank_ceilings, one.peak_dtype());
     rows.push_back({one.operation + ", " + one.shape, std::string(name(one.weights)), seconds_text(one.seconds.median),
                     giga_text(rates.flop_per_second), giga_text(rates.bytes_per_second),
                     share_text(rates.roof_share())});
@@ -131,10 +134,12 @@ std::string bench_report(const BenchResult& result) {
   std::string text = kHead + facts(result);
   if (!result.phases.empty()) text += "<h2>Speed</h2>\n" + speed_table(result);
   text += "<h2>Ceilings and memory</h2>\n" + ceilings_table(result);
+  if (result.model) text += model_table(result);
   if (!result.phases.empty()) {
     text += "<h2>Roofline</h2>\n" +
             paragraph(
-                "Each dot is an operation, by the FLOP and bytes it needs at least. The lines are what this "
+                "Each dot is an operation, by the FLOP and bytes it needs at least; those below 0.2 % of the time are "
+                "left out. The lines are what this "
                 "process reached just before: no dot can lie above them for long.") +
             roofline_svg(result);
   }

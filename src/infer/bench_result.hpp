@@ -54,6 +54,9 @@ struct BenchCase {
   DType activations, weights;  ///< the same where there are no weights
   OperationCost cost;
   Spread seconds;
+
+  /// In which type it multiplies at best: the router's weights keep it in float32.
+  DType peak_dtype() const { return weights == DType::float32 ? weights : activations; }
 };
 
 struct BenchMachine {
@@ -77,8 +80,9 @@ struct BenchModelFacts {
 struct BenchResult {
   BenchSection settings;
   BenchMachine machine;
-  Ceilings ceilings;       ///< of all ranks together
-  Ceilings rank_ceilings;  ///< of rank 0, for its operations
+  Ceilings ceilings;        ///< of all ranks together
+  Ceilings rank_ceilings;   ///< of rank 0, for its operations
+  Ceilings ceilings_after;  ///< as `ceilings`, measured at the end: whether the machine was the same all the time
   DType dtype = DType::bfloat16;
   std::optional<BenchModelFacts> model;
   std::vector<BenchPhase> phases;

@@ -13,8 +13,9 @@ namespace m2 {
 namespace {
 
 constexpr double kWidth = 1000, kHeight = 600, kLeft = 84, kRight = 24, kTop = 20, kBottom = 58;
-constexpr double kFontWidth = 6.6, kFontHeight = 14;  // of a character of the labels, about
+constexpr double kFontWidth = 7.2, kFontHeight = 14;  // of a character of the labels, about
 constexpr double kLeastShare = 0.01;                  // of the time: operations below have a dot without a label
+constexpr double kLeastDot = 0.002;                   // of the time: operations below have no dot
 
 // Whole decades of a logarithmic axis, and where they lie on the page.
 struct Axis {
@@ -44,6 +45,7 @@ std::vector<Dot> dots_of(const BenchResult& result) {
     for (const OperationLog::Entry& entry : phase.operations) {
       if (entry.cost.flop == 0 || entry.cost.bytes == 0 || entry.seconds <= 0.0) continue;
       const double share = entry.seconds / phase.timed_seconds;
+      if (share < kLeastDot) continue;
       dots.push_back({.intensity = double(entry.cost.flop) / double(entry.cost.bytes),
                       .flop_per_second = double(entry.cost.flop) / entry.seconds,
                       .share = share,
@@ -131,7 +133,12 @@ class Roofline {
     const double first = std::max(std::pow(10.0, x_.first), std::pow(10.0, y_.first) / bandwidth);
     const std::string solid = "stroke=\"#111827\" stroke-width=\"2\"";
     std::string text = line_svg(x_.at(first), y_.at(first * bandwidth), x_.at(ridge), y_.at(peak), solid);
-    const double middle = std::sqrt(first * ridge), x = x_.at(middle), y = y_.at(middle * bandwidth) - 8;
+    const double place = std::pow(first, 0.7) * std::pow(ridge, 0.3);  // of the label, along the diagonal
+    const double x = x_.at(place), y = y_.at(place * bandwidth) - 8;
+    for (double along = first; along < ridge; along *= 1.1) {
+      const double at_x = x_.at(along), at_y = y_.at(along * bandwidth), above = std::abs(at_x - x) < 80 ? 24 : 4;
+      taken_.push_back({at_x - 6, at_y - above, at_x + 6, at_y + 4});
+    }
     const double slope = (y_.begin - y_.end) / (y_.last - y_.first) / ((x_.end - x_.begin) / (x_.last - x_.first));
     text += text_svg(x, y, "middle", fmt::format("memory: {} GB/s", giga_text(bandwidth)),
                      fmt::format("transform=\"rotate({:.1f} {:.1f} {:.1f})\"", -std::atan(slope) * 57.29578, x, y));

@@ -10,15 +10,14 @@ namespace {
 
 std::string share_text(double share) { return fmt::format("{:.3f}", share); }
 
-std::string ceilings_text(const BenchResult& result) {
-  const Ceilings& ceilings = result.ceilings;
+std::string ceilings_text(const Ceilings& ceilings, int num_ranks) {
   std::string text = fmt::format("read {} GB/s, float32 {} GFLOP/s ({}), ", giga_text(ceilings.read_bytes_per_second),
                                  giga_text(ceilings.float32_flop_per_second), ceilings.float32_instructions);
   text += ceilings.bfloat16_flop_per_second
               ? fmt::format("bfloat16 {} GFLOP/s ({})", giga_text(*ceilings.bfloat16_flop_per_second),
                             ceilings.bfloat16_instructions)
               : "bfloat16 not available: its instructions are missing or not known, float32 stands in";
-  return text + (result.machine.num_ranks > 1 ? ", all ranks together" : "");
+  return text + (num_ranks > 1 ? ", all ranks together" : "");
 }
 
 std::string memory_text(const BenchModelFacts& model, int num_ranks) {
@@ -44,7 +43,8 @@ std::string head(const BenchResult& result) {
                              counted(machine.num_threads, "thread"),
                              machine.num_ranks > 1 ? fmt::format(" on each of {} ranks", machine.num_ranks) : ""));
   row("run", fmt::format("m2 {}, {}, {}", machine.version, machine.date, counted(result.settings.repeats, "repeat")));
-  row("ceilings", ceilings_text(result));
+  row("ceilings", ceilings_text(result.ceilings, machine.num_ranks));
+  row("", "at the end " + ceilings_text(result.ceilings_after, machine.num_ranks));
   if (result.model) {
     row("memory", memory_text(*result.model, machine.num_ranks));
     row("start", fmt::format("loaded in {}, first pass {}", seconds_text(result.model->load_seconds),
@@ -93,12 +93,12 @@ std::string operation_rows(const BenchPhase& phase, const BenchResult& result) {
 }
 
 std::string case_rows(const BenchResult& result) {
-  std::string text = fmt::format("\n{:<14}{:<42}{:<16}{:>10}{:>20}{:>10}{:>8}{:>9}\n", "operation", "", "weights",
+  std::string text = fmt::format("\n{:<14}{:<45}{:<15}{:>9}{:>20}{:>10}{:>8}{:>9}\n", "operation", "", "weights",
                                  "time", "min .. max", "GFLOP/s", "GB/s", "of roof");
   for (const BenchCase& one : result.cases) {
-    const Rates rates = rates_of(one.cost, one.seconds.median, result.rank_ceilings, one.activations);
+    const Rates rates = rates_of(one.cost, one.seconds.median, result.rank_ceilings, one.peak_dtype());
     text += fmt::format(
-        "{:<14}{:<42}{:<16}{:>10}{:>20}{:>10}{:>8}{:>9}\n", one.operation, one.shape, name(one.weights),
+        "{:<14}{:<45}{:<15}{:>9}{:>20}{:>10}{:>8}{:>9}\n", one.operation, one.shape, name(one.weights),
         seconds_text(one.seconds.median), seconds_text(one.seconds.least) + " .. " + seconds_text(one.seconds.most),
         giga_text(rates.flop_per_second), giga_text(rates.bytes_per_second), share_text(rates.roof_share()));
   }

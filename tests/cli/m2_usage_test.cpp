@@ -56,14 +56,16 @@ TEST_F(M2Usage, BadArguments) {
 }
 
 TEST_F(M2Usage, ThePrintedDecksCanBeUsed) {
-  for (const std::string job : {"generate", "score"}) {
+  for (const std::string job : {"generate", "score", "bench"}) {
     const Outcome printed = run(m2_program() + " --print-deck " + job);
     EXPECT_EQ(printed.code, 0) << printed.err;
     write_bytes(folder_ / "deck.yaml", printed.out);
     write_bytes(folder_ / "input.jsonl", "{\"token_ids\": [1, 2]}\n");
-    const std::string input = job == "generate" ? "prompts.file=" : "data.file=";
-    const Outcome check = run(m2_program() + " " + folder_ / "deck.yaml" + " --check model.checkpoint=" + kTiny + " " +
-                              input + folder_ / "input.jsonl");
+    std::string command = m2_program() + " " + folder_ / "deck.yaml" + " --check model.checkpoint=" + kTiny;
+    if (job == "generate") command += " prompts.file=" + folder_ / "input.jsonl";
+    if (job == "score") command += " data.file=" + folder_ / "input.jsonl";
+    if (job == "bench") command += " bench.context=100";  // the tiny model has 512 positions
+    const Outcome check = run(command);
     EXPECT_EQ(check.code, 0) << check.err;
   }
 }
@@ -80,11 +82,12 @@ TEST_F(M2Usage, EveryDeckOfTheProjectPassesItsCheck) {
       const bool generates = entry.path().filename() == "generate.yaml";
       command += generates ? " prompts.file=inputs/demo/prompts.jsonl" : " data.file=inputs/demo/texts.jsonl";
     }
+    if (entry.path().string().starts_with(inputs + "bench/")) command += " model.config=null bench.context=100";
     const Outcome check = run(command);
     EXPECT_EQ(check.code, 0) << entry.path() << ": " << check.err;
     EXPECT_THAT(check.out, HasSubstr("\ntotal "));
   }
-  EXPECT_GE(num_decks, 5);
+  EXPECT_GE(num_decks, 6);
 }
 
 TEST_F(M2Usage, ThePlanSaysWhereTheMemoryGoes) {

@@ -130,7 +130,7 @@ TEST(Deck, WrongOverridesNameTheCommandLine) {
       {"batch.max_tokens", "command line: found 'batch.max_tokens', expected section.key=value"},
       {"=3", "command line: found '=3', expected section.key=value"},
       {"batch=3", "command line: unknown key 'batch'"},
-      {"job=train", "command line: job: expected one of generate, score, found 'train'"},
+      {"job=train", "command line: job: expected one of generate, score, bench, found 'train'"},
       {"moe.route_scale=fast",
        "command line: moe.route_scale: MoEConfig: key 'route_scale': found 'fast', expected a number"},
       {"model.checkpoint=", "command line: model.checkpoint: expected a text that is not empty, found ''"},
@@ -191,7 +191,7 @@ TEST(Deck, WrongValuesNameFileLineKeyAndWhatIsExpected) {
 
 TEST(Deck, MissingAndContradictoryKeysAreNamed) {
   const std::pair<const char*, const char*> cases[] = {
-      {"model: {checkpoint: m.h5}", "deck.yaml: key 'job' is missing, expected one of generate, score"},
+      {"model: {checkpoint: m.h5}", "deck.yaml: key 'job' is missing, expected one of generate, score, bench"},
       {"job: generate", "deck.yaml: expected either 'model.checkpoint' or 'model.config', found neither"},
       {"job: generate\nmodel: {checkpoint: m.h5, config: c.json}\nprompts: {text: a}",
        "deck.yaml: expected either 'model.checkpoint' or 'model.config', found both"},
@@ -221,6 +221,22 @@ TEST(Deck, ThePrintedDeckParsesToTheDefaults) {
   score.model.checkpoint = "model.h5";
   score.data.file = "data.jsonl";
   EXPECT_EQ(parse(print_deck(Job::score)), score);
+}
+
+TEST(Deck, ThePrintedBenchDeckParsesToTheDefaults) {
+  Deck bench;
+  bench.job = Job::bench;
+  bench.model.checkpoint = "model.h5";
+  EXPECT_EQ(parse(print_deck(Job::bench)), bench);
+}
+
+// Single operations need no model; everything else does.
+TEST(Deck, ABenchOfOperationsMayLackAModel) {
+  EXPECT_TRUE(parse("job: bench\nbench: {operations: true}").bench.operations);
+  EXPECT_EQ(message_of("job: bench\nbench: {batch: 2}"),
+            "deck.yaml: expected either 'model.checkpoint' or 'model.config', found neither");
+  EXPECT_EQ(message_of("job: bench\nmodel: {checkpoint: a, config: b}\nbench: {operations: true}"),
+            "deck.yaml: expected either 'model.checkpoint' or 'model.config', found both");
 }
 
 TEST(Deck, ThePrintedDeckShowsKeysOfItsJobWithMeaningAndDefault) {

@@ -53,6 +53,13 @@ TEST_F(AvailableMemory, TheGroupOfVersion1Counts) {
   EXPECT_EQ(available_memory_bytes(root_), 0);
 }
 
+TEST_F(AvailableMemory, ResidentIsWhatTheSystemSays) {
+  write("proc/self/status", "Name:\tm2\nVmPeak:\t  900 kB\nVmHWM:\t  300 kB\nVmRSS:\t  200 kB\n");
+  EXPECT_EQ(resident_memory(root_).now_bytes, 200 * 1024);
+  EXPECT_EQ(resident_memory(root_).peak_bytes, 300 * 1024);
+  EXPECT_EQ(resident_memory(root_ / "nowhere").now_bytes, 0);
+}
+
 TEST(AvailableMemoryHere, IsPositive) { EXPECT_GT(available_memory_bytes(), 0); }
 
 }  // namespace
