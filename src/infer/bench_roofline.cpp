@@ -194,7 +194,7 @@ class Roofline {
         const std::string leader =
             distance < 10.0 ? ""
                             : line_svg(dot.x + dx * dot.radius, dot.y + dy * dot.radius, x, y, "stroke=\"#9ca3af\"");
-        return leader + text_svg(left, y + 4, "start", dot.label, color);
+        return leader + text_svg(x, y + 4, dx > 0.2 ? "start" : dx < -0.2 ? "end" : "middle", dot.label, color);
       }
     }
     return "";  // the title of the dot has it, and so has the table
