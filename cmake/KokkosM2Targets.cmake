@@ -138,8 +138,10 @@ endfunction()
 set(m2_mpi_environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=true
   PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe OMPI_MCA_btl=self,sm OMP_NUM_THREADS=1 OMP_PROC_BIND=false
   KOKKOS_DISABLE_WARNINGS=1)
+set(m2_sanitizer_environment "")
 if(M2_SANITIZERS)
-  list(APPEND m2_mpi_environment ASAN_OPTIONS=detect_leaks=0) # Open MPI keeps memory until the process ends
+  set(m2_sanitizer_environment ASAN_OPTIONS=detect_leaks=0) # Open MPI keeps memory until the process ends
+  list(APPEND m2_mpi_environment ${m2_sanitizer_environment})
 endif()
 
 # m2_add_mpi_test(<test> <ranks> <timeout> <labels> <command>...)
