@@ -34,7 +34,9 @@ std::string print_moe() {
   std::string text =
       "\nmoe:\n" + comment(
                        "Changes to the mixture of experts. The defaults follow the checkpoint; these are "
-                       "MiniMax-M2's. What this system cannot honour is refused.",
+                       "MiniMax-M2's. What this system cannot honour is refused, as are sizes, experts per token "
+                       "and a dtype that are not the checkpoint's. train_gate, gate_bias_update_factor and "
+                       "aux_loss_coeff concern training alone.",
                        "  ");
   for (const auto& [key, value] : MoEConfig().fields()) text += fmt::format("  # {}: {}\n", key, value);
   return text;

@@ -84,9 +84,10 @@ void require(bool holds, const char* key, const T& found, const std::string& exp
   M2_REQUIRE(holds, "MoEConfig: key '{}': found {}, expected {}", key, to_text(found), expected);
 }
 
-void require_same(const char* key, int found, const char* config_key, int config_value) {
+template <class T>
+void require_same(const char* key, T found, const char* config_key, T config_value) {
   require(found == config_value, key, found,
-          fmt::format("{}, the model's {}; change it there", config_value, config_key));
+          fmt::format("{}, the model's {}; change it there", to_text(config_value), config_key));
 }
 
 }  // namespace
@@ -141,11 +142,10 @@ void MoEConfig::validate() const {
           n_activated_experts, fmt::format("1 to n_routed_experts ({})", n_routed_experts));
   require(n_expert_groups == 0 || n_expert_groups == 1, "n_expert_groups", n_expert_groups, "0 or 1: no groups");
   require(n_limited_groups == 0 || n_limited_groups == 1, "n_limited_groups", n_limited_groups, "0 or 1: no groups");
-  // Softmax of all logits and softmax of the chosen ones differ by a factor, which normalising removes.
   const bool softmax = score_func == ScoringFunc::softmax;
   require(softmax || !softmax_before_topk, "softmax_before_topk", softmax_before_topk, "false with score_func sigmoid");
-  require(!softmax || softmax_before_topk || norm_topk_prob, "softmax_before_topk", softmax_before_topk,
-          "true with score_func softmax and norm_topk_prob false");
+  require(!softmax || softmax_before_topk, "softmax_before_topk", softmax_before_topk,
+          "true with score_func softmax: the selection bias is added to the softmax of all logits");
   require(route_scale > 0 && route_scale <= 1e6, "route_scale", route_scale, "a number above 0, at most 1e6");
   require(gate_bias_update_factor >= 0 && gate_bias_update_factor <= 1, "gate_bias_update_factor",
           gate_bias_update_factor, "a number from 0 to 1");
@@ -169,6 +169,8 @@ MoEConfig resolve_moe_config(const MiniMaxM2Config& config, const std::optional<
   require_same("dim", resolved.dim, "hidden_size", config.hidden_size);
   require_same("moe_inter_dim", resolved.moe_inter_dim, "intermediate_size", config.intermediate_size);
   require_same("n_routed_experts", resolved.n_routed_experts, "num_local_experts", config.num_local_experts);
+  require_same("n_activated_experts", resolved.n_activated_experts, "num_experts_per_tok", config.num_experts_per_tok);
+  require_same("dtype", resolved.dtype, "dtype", config.dtype);
   return resolved;
 }
 

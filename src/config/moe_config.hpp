@@ -28,7 +28,7 @@ struct MoEConfig {
   bool softmax_before_topk = false;
   bool norm_topk_prob = true;
   double route_scale = 1.0;
-  bool train_gate = true;
+  bool train_gate = true;  ///< this and the next two concern training: no forward pass reads them
   double gate_bias_update_factor = 1e-3;
   double aux_loss_coeff = 0.0;
   bool force_e_score_correction_bias = true;  ///< keep the selection bias though it is not being updated
@@ -57,7 +57,7 @@ struct MoEConfig {
 };
 
 /// The MoEConfig of a model: `moe_config` itself, or the defaults with the overrides. Giving both is an Error, as is a
-/// result that validate() refuses or whose sizes are not the model's.
+/// result that validate() refuses or whose sizes, experts per token or dtype are not the model's.
 MoEConfig resolve_moe_config(const MiniMaxM2Config& config, const std::optional<MoEConfig>& moe_config,
                              const std::optional<MoEOverrides>& moe_overrides);
 

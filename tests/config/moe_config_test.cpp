@@ -95,8 +95,9 @@ TEST(MoEConfig, WhatCannotBeHonouredIsRefused) {
       {{{"n_limited_groups", "-1"}}, "key 'n_limited_groups': found -1, expected 0 or 1: no groups"},
       {{{"softmax_before_topk", "true"}},
        "key 'softmax_before_topk': found true, expected false with score_func sigmoid"},
-      {{{"score_func", "softmax"}, {"norm_topk_prob", "false"}},
-       "key 'softmax_before_topk': found false, expected true with score_func softmax and norm_topk_prob false"},
+      {{{"score_func", "softmax"}},
+       "key 'softmax_before_topk': found false, expected true with score_func softmax: the selection bias is added to "
+       "the softmax of all logits"},
       {{{"route_scale", "0"}}, "key 'route_scale': found 0, expected a number above 0, at most 1e6"},
       {{{"gate_bias_update_factor", "2"}}, "key 'gate_bias_update_factor': found 2, expected a number from 0 to 1"},
       {{{"train_gate", "false"}}, "key 'gate_bias_update_factor': found 0.001, expected 0 with train_gate false"},
@@ -114,6 +115,9 @@ TEST(MoEConfig, WhatCannotBeHonouredIsRefused) {
        "key 'moe_inter_dim': found 64, expected 1536, the model's intermediate_size; change it there"},
       {{{"n_routed_experts", "512"}},
        "key 'n_routed_experts': found 512, expected 256, the model's num_local_experts; change it there"},
+      {{{"n_activated_experts", "4"}},
+       "key 'n_activated_experts': found 4, expected 8, the model's num_experts_per_tok; change it there"},
+      {{{"dtype", "float32"}}, "key 'dtype': found float32, expected bfloat16, the model's dtype; change it there"},
   };
   for (const auto& [overrides, message] : cases) {
     EXPECT_THAT([&] { resolve_moe_config(MiniMaxM2Config(), std::nullopt, overrides); },
@@ -125,9 +129,9 @@ TEST(MoEConfig, ResolvesToEitherTheConfigOrTheOverrides) {
   const MiniMaxM2Config model;
   EXPECT_EQ(resolve_moe_config(model, std::nullopt, std::nullopt), MoEConfig::from(model));
   MoEConfig moe = MoEConfig::from(model);
-  moe.n_activated_experts = 4;
+  moe.route_scale = 2.5;
   EXPECT_EQ(resolve_moe_config(model, moe, std::nullopt), moe);
-  EXPECT_EQ(resolve_moe_config(model, std::nullopt, MoEOverrides{{"n_activated_experts", "4"}}), moe);
+  EXPECT_EQ(resolve_moe_config(model, std::nullopt, MoEOverrides{{"route_scale", "2.5"}}), moe);
   EXPECT_THAT([&] { resolve_moe_config(model, moe, MoEOverrides{}); },
               ThrowsMessage<Error>("both moe_config and moe_overrides are given; give one of them"));
 }
