@@ -8,12 +8,13 @@
 
 namespace m2 {
 
-/// `automatic` ("auto") is the fastest that can do the work at hand.
+/// There is one implementation: both values mean it.
 enum class AttentionBackend { automatic, kokkos };
 template <>
 inline constexpr std::array<std::string_view, 2> kEnumNames<AttentionBackend>{"auto", "kokkos"};
 
-/// Who multiplies matrices.
+/// Who multiplies matrices. `automatic` ("auto") is kokkos for every size and type: a choice by size would make a
+/// token's bits depend on the batch.
 enum class LinearBackend { automatic, kokkos, kokkos_kernels, onednn };
 template <>
 inline constexpr std::array<std::string_view, 4> kEnumNames<LinearBackend>{"auto", "kokkos", "kokkos_kernels",
@@ -36,7 +37,7 @@ enum class DispatcherBackend { automatic, local, all_to_all };
 template <>
 inline constexpr std::array<std::string_view, 3> kEnumNames<DispatcherBackend>{"auto", "local", "all_to_all"};
 
-/// Which implementation computes what, and how exactly. The defaults are the fastest of the most exact.
+/// Which implementation computes what, and how exactly. The defaults are the more exact.
 struct BackendConfig {
   AttentionBackend attention = AttentionBackend::automatic;
   LinearBackend linear = LinearBackend::automatic;

@@ -185,11 +185,14 @@ void add_parallel_keys(std::vector<DeckKey>& keys) {
 
 void add_backend_keys(std::vector<DeckKey>& keys) {
   constexpr auto kSection = &Deck::backend;
-  keys.push_back(word("backend.attention", kEvery, kSection, &BackendConfig::attention, "Who computes attention."));
-  keys.push_back(word("backend.linear", kEvery, kSection, &BackendConfig::linear,
-                      "Who multiplies the matrices of the projections; auto: the fastest for the case at hand."));
+  keys.push_back(word("backend.attention", kEvery, kSection, &BackendConfig::attention,
+                      "Who computes attention; there is one implementation, kokkos, so that both words mean it."));
+  keys.push_back(
+      word("backend.linear", kEvery, kSection, &BackendConfig::linear,
+           "Who multiplies the matrices of the projections and of the head; auto: kokkos, whatever the size, so "
+           "that a token's bits do not depend on the batch. onednn multiplies no FP8."));
   keys.push_back(word("backend.experts", kEvery, kSection, &BackendConfig::experts,
-                      "Who multiplies the matrices of the experts; auto: the fastest for the case at hand."));
+                      "Who multiplies the matrices of the experts; auto and onednn as for linear."));
   keys.push_back(word("backend.rms_norm", kEvery, kSection, &BackendConfig::rms_norm,
                       "Rounds to the storage type after the multiplication with the weight (more exact), or before it "
                       "as transformers does."));
