@@ -89,11 +89,15 @@ Assignment read_override(const std::string& text) {
     refuse(assignment.place, "key '{}' belongs to job '{}', this deck's job is '{}'", assignment.path,
            name(key->jobs.front()), name(job));
   }
-  std::vector<std::string> paths;
-  for (const DeckKey& key : deck_keys()) {
-    if (has_job(key, job)) paths.push_back(key.path);
+  if (is_section(assignment.path)) {
+    refuse(assignment.place, "'{}' is a section, expected {}.key=value", assignment.path, assignment.path);
   }
-  refuse(assignment.place, "unknown key '{}'{}", assignment.path, did_you_mean(assignment.path, paths));
+  const bool is_alone = assignment.path.find('.') == std::string::npos;  // then it was meant to be a section
+  std::vector<std::string> names{"moe"};
+  for (const DeckKey& key : deck_keys()) {
+    if (has_job(key, job)) names.push_back(is_alone ? key.path.substr(0, key.path.find('.')) : key.path);
+  }
+  refuse(assignment.place, "unknown key '{}'{}", assignment.path, did_you_mean(assignment.path, names));
 }
 
 void read_value_of(const DeckKey& key, const Assignment& assignment, Deck& deck) {
