@@ -126,8 +126,8 @@ std::vector<std::string> arguments_at(std::string_view text, std::size_t open) {
 }
 
 bool is_project_text(const fs::path& path) {
-  static const std::set<std::string> kExtensions{".cpp", ".hpp", ".cmake", ".sh", ".yaml",
-                                                 ".yml", ".md",  ".json",  ".txt"};
+  static const std::set<std::string> kExtensions{".cpp", ".hpp",  ".cmake", ".in", ".sh",   ".sbatch",
+                                                 ".py",  ".yaml", ".yml",   ".md", ".json", ".txt"};
   static const std::set<std::string> kNames{"run", ".clang-format", ".clang-tidy", ".gitignore", "LICENSE"};
   return kExtensions.contains(path.extension().string()) || kNames.contains(path.filename().string());
 }
@@ -135,7 +135,14 @@ bool is_project_text(const fs::path& path) {
 }  // namespace
 
 std::vector<File> project_files(const fs::path& root) {
-  static const std::set<std::string> kSkipped{".git", ".cache", "build", "tests/data", "inputs/demo/checkpoint"};
+  static const std::set<std::string> kSkipped{".git",
+                                              ".cache",
+                                              "build",
+                                              "inputs/demo/checkpoint",
+                                              "tests/data/tiny-bf16",
+                                              "tests/data/tiny-f32",
+                                              "tests/data/tiny-fp8",
+                                              "tests/data/tokenizer"};
   std::vector<File> files;
   for (auto entry = fs::recursive_directory_iterator(root); entry != fs::end(entry); ++entry) {
     const std::string path = entry->path().lexically_relative(root).generic_string();

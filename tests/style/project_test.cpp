@@ -2,6 +2,8 @@
 // The rules, applied to this source tree.
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "style/rules.hpp"
 
 namespace m2::style {
@@ -27,6 +29,12 @@ class Project : public ::testing::Test {
     return all;
   }
 };
+
+TEST_F(Project, FilesOfEveryKindAreRead) {
+  for (const std::string ending : {".cpp", ".hpp", ".cmake", ".cmake.in", ".sh", ".sbatch", ".py", ".yaml", ".md"}) {
+    EXPECT_TRUE(std::ranges::any_of(files(), [&](const File& file) { return file.path.ends_with(ending); })) << ending;
+  }
+}
 
 TEST_F(Project, IncludesFollowTheLevels) { EXPECT_THAT(layer_breaches(files()), IsEmpty()); }
 

@@ -153,7 +153,9 @@ TEST(Licence, IsTheFirstLine) {
   EXPECT_THAT(licence_breaches({"docs/a.md", "# A page\n"}), IsEmpty());
   EXPECT_THAT(licence_breaches({"src/a.hpp", "#pragma once\n// SPDX-License-Identifier: Apache-2.0\n"}),
               ElementsAre(HasSubstr("src/a.hpp: the first line")));
-  EXPECT_THAT(licence_breaches({"inputs/a.yaml", "job: score\n"}), ElementsAre(HasSubstr("inputs/a.yaml")));
+  for (const std::string path : {"inputs/a.yaml", "tests/a.py", "inputs/a.sbatch", "cmake/a.cmake.in"}) {
+    EXPECT_THAT(licence_breaches({path, "job: score\n"}), ElementsAre(HasSubstr(path)));
+  }
 }
 
 TEST(Machine, NoPathsAndNoRegistries) {

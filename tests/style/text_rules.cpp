@@ -7,7 +7,8 @@ namespace m2::style {
 namespace {
 
 bool needs_licence(const std::string& path) {
-  for (const std::string ending : {".cpp", ".hpp", ".cmake", "CMakeLists.txt", ".sh", ".yaml", ".yml", ".ci/run"}) {
+  for (const std::string ending :
+       {".cpp", ".hpp", ".cmake", ".cmake.in", "CMakeLists.txt", ".sh", ".sbatch", ".py", ".yaml", ".yml", ".ci/run"}) {
     if (path.ends_with(ending)) return true;
   }
   return false;
