@@ -8,13 +8,25 @@
 #include <cmath>
 #include <numbers>
 #include <optional>
+#include <type_traits>
 
 #include "support/exec.hpp"
 
 namespace m2::test {
 namespace {
+
 std::optional<ExecSpace> g_exec;
+
+// A template, so that what the other spaces do not have is not looked at there.
+template <class Space>
+Space instance_with_threads([[maybe_unused]] int num_threads) {
+#ifdef KOKKOS_ENABLE_OPENMP
+  if constexpr (std::is_same_v<Space, Kokkos::OpenMP>) return Space(num_threads);
+#endif
+  return exec();
 }
+
+}  // namespace
 
 const ExecSpace& exec() {
   if (!g_exec) {
@@ -26,6 +38,8 @@ const ExecSpace& exec() {
   }
   return *g_exec;
 }
+
+ExecSpace with_threads(int num_threads) { return instance_with_threads<ExecSpace>(num_threads); }
 
 void release_exec() { g_exec.reset(); }
 

@@ -9,6 +9,9 @@ namespace m2::test {
 /// instance by mistake is noticed. (Kokkos gives all OpenMP instances one id; there tests/style reads the sources.)
 const ExecSpace& exec();
 
+/// An instance with this many threads, where they can be chosen (OpenMP); else exec().
+ExecSpace with_threads(int num_threads);
+
 /// Ends the instance of exec(), before Kokkos is finalised.
 void release_exec();
 
