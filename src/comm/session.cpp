@@ -70,6 +70,9 @@ Session::State::State() {
 }
 
 void Session::State::start_mpi() {
+  // When a rank is killed, ranks on other hosts see a broken connection and Open MPI aborts there. A second later the
+  // launcher knows which rank it was, and says so instead of blaming those.
+  ::setenv("OMPI_MCA_opal_abort_delay", "1", /*overwrite=*/0);
   int provided = MPI_THREAD_SINGLE;
   check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
   owns_mpi = true;

@@ -10,6 +10,15 @@ namespace m2::test {
 /// What makes Open MPI use TCP between ranks of one host.
 inline const std::string kOverTcp = "OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,tcp OMPI_MCA_btl_tcp_if_include=lo";
 
+/// Within so many seconds of its cause, or of its start, a failing job has ended on all ranks.
+#ifdef __SANITIZE_ADDRESS__
+inline constexpr double kSoon_seconds = 50;
+#else
+inline constexpr double kSoon_seconds = 10;
+#endif
+/// A limit for run(): so much longer that a job which hangs is seen to be one.
+inline constexpr int kHang_seconds = 6 * int(kSoon_seconds);
+
 /// A line of shell that starts `command` on several ranks, with `environment` of its own.
 inline std::string on_ranks(int num_ranks, const std::string& command, const std::string& environment = "") {
   return "env " M2_MPI_ENVIRONMENT " " + environment + " " M2_MPIEXEC " " + std::to_string(num_ranks) + " " + command;

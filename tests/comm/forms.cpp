@@ -4,14 +4,47 @@
 #include "comm/mpi_communicator.hpp"
 #include "comm/one_rank.hpp"
 
+#ifdef M2_HAS_NCCL
+#include "comm/nccl_communicator.hpp"
+#endif
+
 namespace m2::test {
+namespace {
+
+std::unique_ptr<MpiCommunicator> over_mpi(std::int64_t piece_bytes = kMpiPiece_bytes) {
+  return std::make_unique<MpiCommunicator>(MpiComm::duplicate(MPI_COMM_WORLD), piece_bytes);
+}
+
+// nullptr where NCCL refuses: ranks that share a GPU, or a process that nobody gave MPI to.
+std::unique_ptr<Communicator> over_nccl() {
+#ifdef M2_HAS_NCCL
+  if (!mpi_is_running()) return nullptr;
+  auto mpi = over_mpi();
+  if (ranks_have_own_devices(*mpi)) return std::make_unique<NcclCommunicator>(std::move(mpi));
+#endif
+  return nullptr;
+}
+
+}  // namespace
+
+std::vector<Form> forms() {
+  std::vector<Form> all{Form::one_rank, Form::mpi, Form::mpi_in_pieces};
+#ifdef M2_HAS_NCCL
+  all.push_back(Form::nccl);
+#endif
+  all.push_back(Form::world);
+  return all;
+}
 
 void Forms::SetUp() {
-  const bool alone = session().size() == 1;  // perhaps without MPI
   if (GetParam() == Form::one_rank) owned_ = one_rank();
-  if (alone || GetParam() == Form::one_rank || GetParam() == Form::world) return;
-  const std::int64_t piece_bytes = GetParam() == Form::mpi ? kMpiPiece_bytes : 50000;
-  owned_ = std::make_unique<MpiCommunicator>(MpiComm::duplicate(MPI_COMM_WORLD), piece_bytes);
+  if (GetParam() == Form::nccl) {
+    owned_ = over_nccl();
+    if (!owned_) GTEST_SKIP() << "NCCL needs a GPU for each rank, and mpirun";
+  }
+  const bool alone = session().size() == 1;  // perhaps without MPI
+  if (alone || owned_ || GetParam() == Form::world) return;
+  owned_ = over_mpi(GetParam() == Form::mpi ? kMpiPiece_bytes : 50000);
 }
 
 std::string name_of(const ::testing::TestParamInfo<Form>& info) {
@@ -22,6 +55,8 @@ std::string name_of(const ::testing::TestParamInfo<Form>& info) {
       return "Mpi";
     case Form::mpi_in_pieces:
       return "MpiInPieces";
+    case Form::nccl:
+      return "Nccl";
     default:
       return "World";
   }

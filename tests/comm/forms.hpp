@@ -15,10 +15,13 @@
 namespace m2::test {
 
 /// The forms of Communicator that the suite runs on.
-enum class Form { one_rank, mpi, mpi_in_pieces, world };
+enum class Form { one_rank, mpi, mpi_in_pieces, nccl, world };
+
+/// Those of this build: NCCL's only where it was found.
+std::vector<Form> forms();
 
 /// A communicator of each form: over one rank (each rank has its own), and over all of them by MPI, by MPI in pieces of
-/// 50000 bytes, and what Session chooses (NCCL where the build and the machine have it).
+/// 50000 bytes, by NCCL (on one rank, too; skipped where ranks share a GPU), and what Session chooses.
 class Forms : public ::testing::TestWithParam<Form> {
  protected:
   void SetUp() override;
@@ -33,9 +36,7 @@ class Forms : public ::testing::TestWithParam<Form> {
 
 std::string name_of(const ::testing::TestParamInfo<Form>& info);
 
-#define M2_TEST_ALL_FORMS(Suite)                                                                                       \
-  INSTANTIATE_TEST_SUITE_P(All, Suite, ::testing::Values(Form::one_rank, Form::mpi, Form::mpi_in_pieces, Form::world), \
-                           name_of)
+#define M2_TEST_ALL_FORMS(Suite) INSTANTIATE_TEST_SUITE_P(All, Suite, ::testing::ValuesIn(forms()), name_of)
 
 /// Sizes that leave ranks without elements, end in the middle of pieces, and are larger than all scratch of a piece.
 inline constexpr std::int64_t kSizes[] = {0, 1, 3, 257, 100000};

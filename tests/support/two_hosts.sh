@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # two_hosts.sh MPIEXEC RANKS_PER_HOST COMMAND...: runs the command with Open MPI 5 on this host and on a second one, which is
 # a network namespace of this machine with a host name of its own: no shared memory between them, only TCP.
+# TWO_HOSTS_RATE=1gbit lets no more through (tc's words).
 # Exit code 77: not possible here (needs root, ip, unshare and Open MPI 5).
 set -euo pipefail
 
@@ -15,6 +16,8 @@ skip() { echo "two_hosts: skipped: $*"; exit 77; }
 command -v ip >/dev/null && command -v unshare >/dev/null || skip "needs ip and unshare"
 "$mpiexec" --version 2>/dev/null | grep -q 'Open MPI) 5' || skip "needs Open MPI 5"
 
+exec 9>"${TMPDIR:-/tmp}/m2-two-hosts.lock" # there is one such network: the next test waits
+flock --wait 120 9 || skip "another one does not end"
 agent=$(mktemp)
 trap 'rm -f "$agent"; ip netns del $namespace 2>/dev/null || true' EXIT
 ! ip -o addr | grep -qF " $network." || skip "$network.* is in use"
@@ -25,6 +28,11 @@ ip link set ${here:0:15} up
 ip netns exec $namespace ip addr add $network.2/24 dev ${there:0:15}
 ip netns exec $namespace ip link set ${there:0:15} up
 ip netns exec $namespace ip link set lo up
+if [ -n "${TWO_HOSTS_RATE:-}" ]; then
+  limit=(root tbf rate "$TWO_HOSTS_RATE" burst 256kb latency 50ms)
+  tc qdisc add dev ${here:0:15} "${limit[@]}" 2>/dev/null || skip "no limited network here (tc, tbf)"
+  ip netns exec $namespace tc qdisc add dev ${there:0:15} "${limit[@]}"
+fi
 
 # What mpirun calls instead of ssh: HOST COMMAND...
 cat >"$agent" <<TEXT
@@ -38,4 +46,4 @@ export OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,sm,tcp OMPI_MCA_btl_tcp_if_include=$ne
 unset PRTE_MCA_rmaps_default_mapping_policy OMPI_MCA_rmaps_base_oversubscribe # said below
 "$mpiexec" --prtemca plm_ssh_agent "$agent" --host "$(hostname):$ranks_per_host,$network.2:$ranks_per_host" \
   --map-by "ppr:$ranks_per_host:node:OVERSUBSCRIBE" -x OMPI_MCA_pml -x OMPI_MCA_btl -x OMPI_MCA_btl_tcp_if_include \
-  -n $((2 * ranks_per_host)) "$@"
+  -n $((2 * ranks_per_host)) "$@" 9>&-
