@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 
 namespace m2 {
 
@@ -10,6 +11,10 @@ namespace m2 {
 /// where a control group (a Slurm job, a container; versions 1 and 2) allows less. 2^63 - 1 where the system does not
 /// say. `root` is the folder that holds /proc and /sys.
 std::int64_t available_memory_bytes(const std::filesystem::path& root = "/");
+
+/// Bytes of the device's memory that nobody has taken yet; nothing in a build without devices, and where the device
+/// does not say. Kokkos must be initialised.
+std::optional<std::int64_t> available_device_bytes();
 
 /// Bytes of this process that lie in memory, libraries included; 0 where the system does not say.
 struct ResidentMemory {

@@ -17,16 +17,16 @@
 namespace m2 {
 namespace {
 
-// What a job on a host leaves to the system and to small things, as a share of the available memory.
+// What a job leaves to the system and to small things, as a share of the available memory.
 constexpr std::int64_t kReserveShare = 32;
 
 std::optional<std::int64_t> available_bytes(const MemorySection& memory, int ranks_on_host) {
   std::optional<std::int64_t> limit;
   if (memory.limit_gib) limit = std::int64_t(*memory.limit_gib * double(1 << 30));
-  // Kokkos has no portable question for the free memory of a device.
-  if (!std::is_same_v<MemorySpace, HostSpace>) return limit;
-  const std::int64_t machine = available_memory_bytes() / ranks_on_host;
-  const std::int64_t usable = machine - machine / kReserveShare;
+  std::optional<std::int64_t> machine = available_device_bytes();
+  if (std::is_same_v<MemorySpace, HostSpace>) machine = available_memory_bytes() / ranks_on_host;
+  if (!machine) return limit;
+  const std::int64_t usable = *machine - *machine / kReserveShare;
   return std::min(limit.value_or(usable), usable);
 }
 

@@ -22,7 +22,7 @@ struct MemoryPlan {
   std::int64_t kv_bytes = 0;
   std::int64_t longest = 0;                     ///< positions of the longest sequence
   int max_sequences = 0;                        ///< that can run at once
-  std::optional<std::int64_t> available_bytes;  ///< nothing where it cannot be known: a device's memory
+  std::optional<std::int64_t> available_bytes;  ///< nothing where a device does not say
   int ranks_on_host = 1;                        ///< that share the host's memory evenly
 
   std::int64_t total_weight_bytes() const;

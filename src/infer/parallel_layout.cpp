@@ -5,7 +5,6 @@
 #include <fmt/ranges.h>
 
 #include <array>
-#include <sstream>
 #include <vector>
 
 #include "core/byte_size.hpp"
@@ -14,18 +13,6 @@
 
 namespace m2 {
 namespace {
-
-// The first line that differs, of both.
-std::pair<std::string, std::string> first_difference(const std::string& a, const std::string& b) {
-  std::istringstream lines_a(a), lines_b(b);
-  std::string line_a, line_b;
-  while (true) {
-    const bool more_a = bool(std::getline(lines_a, line_a)), more_b = bool(std::getline(lines_b, line_b));
-    if (!more_a) line_a = "no more keys";
-    if (!more_b) line_b = "no more keys";
-    if (line_a != line_b || (!more_a && !more_b)) return {line_a, line_b};
-  }
-}
 
 std::vector<int> possible_sizes(int num_ranks, int num_experts) {
   std::vector<int> sizes;
@@ -48,17 +35,6 @@ int group_size(const Deck& deck, const MiniMaxM2Config& config, int num_ranks) {
 
 }  // namespace
 
-void require_same_deck(const Deck& deck, Communicator& world) {
-  if (world.size() == 1) return;
-  const std::vector<std::string> decks = world.all_gather_texts(deck_text(deck));
-  for (int rank = 1; rank < world.size(); ++rank) {
-    if (decks[rank] == decks[0]) continue;
-    const auto [first, other] = first_difference(decks[0], decks[rank]);
-    throw UsageError(fmt::format("the ranks have different decks: rank 0 found '{}', rank {} '{}'; give all the same",
-                                 first, rank, other));
-  }
-}
-
 std::shared_ptr<ExpertParallel> make_expert_parallel(const Deck& deck, const MiniMaxM2Config& config,
                                                      Communicator& world) {
   const int size = group_size(deck, config, world.size());
@@ -70,7 +46,8 @@ std::shared_ptr<ExpertParallel> make_expert_parallel(const Deck& deck, const Min
   const int layers = config.num_hidden_layers, experts = config.num_local_experts;
   ExpertPlacement placement = deck.parallel.placement ? read_placement(*deck.parallel.placement, layers, experts, size)
                                                       : ExpertPlacement::even(layers, experts, size);
-  // Measured on hosts (docs/parallel.md): MPI moves large messages only inside its own calls, so overlap gains nothing.
+  // `auto` is off. On hosts MPI moves large messages mostly inside its own calls (measured: docs/parallel.md, "Overlap");
+  // with NCCL rows travel on the stream of the experts' kernels, in turn with them.
   const bool overlap = deck.parallel.overlap == Switch::on;
   return std::make_shared<ExpertParallel>(
       ExpertParallel{.group = world.split(world.rank() / size),

@@ -11,9 +11,6 @@
 
 namespace m2 {
 
-/// Throws UsageError unless every rank read the same deck: it names the rank, the key, and both values. Collective.
-void require_same_deck(const Deck& deck, Communicator& world);
-
 /// The mesh data x expert that `deck.parallel` asks for: consecutive ranks form a group that shares the experts, and
 /// the groups are copies of one another. nullptr where every rank holds all experts. Throws UsageError, with the group
 /// sizes that are possible, for one that is not, and for a placement that does not fit. Collective.

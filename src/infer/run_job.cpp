@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/error.hpp"
 #include "infer/jobs.hpp"
-#include "infer/parallel_layout.hpp"
+#include "infer/same_on_ranks.hpp"
 
 namespace m2 {
 

@@ -2,10 +2,7 @@
 // The program m2 on several ranks when one of them fails: the job ends soon on all, and its cause is said once.
 #include <gmock/gmock.h>
 
-#include <chrono>
-#include <csignal>
 #include <filesystem>
-#include <thread>
 
 #include "cli/ranks.hpp"
 #include "io/temporary_folder.hpp"
@@ -16,7 +13,6 @@ namespace {
 using ::testing::HasSubstr;
 
 const std::string kDemo = M2_SOURCE_DIR "/inputs/demo/checkpoint";
-constexpr double kSoon_seconds = 10;
 constexpr int kPrompts = 32;
 
 class M2RankFailure : public ::testing::Test {
@@ -36,36 +32,65 @@ class M2RankFailure : public ::testing::Test {
     return m2_program() + " " + folder_ / "deck.yaml" + " " + keys;
   }
 
-  // Ends with `code`, and says `message` with the rank and host exactly once.
+  // Ends soon with `code`, and says `message` with the rank and host exactly once.
   void expect_one_cause(const Outcome& outcome, int code, const std::string& message) const {
     EXPECT_EQ(outcome.code, code) << outcome.err;
+    EXPECT_LT(outcome.seconds, kSoon_seconds);
     EXPECT_EQ(occurrences(outcome.err, message), 1) << outcome.err;
     EXPECT_THAT(outcome.err, ::testing::ContainsRegex("rank [0-9]+ of [0-9]+ on [^ ]+: m2: error: "));
     EXPECT_EQ(occurrences(outcome.err, "m2: error: "), 1) << outcome.err;
   }
 
-  // Starts the job, runs `action` (a line of shell) when lines have appeared, and waits for the end.
-  Outcome run_and_then(int num_ranks, const std::string& action, double* seconds) const {
+  // Runs all ranks of a job that fails.
+  static Outcome fail(int num_ranks, const std::string& command) {
+    return run(on_ranks(num_ranks, command), kHang_seconds);
+  }
+
+  // Starts the job, runs `action` (a line of shell) when lines have appeared, and waits for the end; the seconds of the
+  // outcome begin with the action.
+  Outcome run_and_then(int num_ranks, const std::string& action, const std::string& environment = "") const {
     const std::string out = folder_ / "out.jsonl";
-    const Outcome outcome = run(on_ranks(num_ranks, command()) + " & job=$!; " + "while [ ! -s " + out +
-                                " ]; do sleep 0.05; done; " + action + "; date +%s.%N >" + folder_ / "begin" +
-                                "; wait $job; code=$?; date +%s.%N >" + folder_ / "end" + "; exit $code");
-    *seconds = std::stod(read_bytes(folder_ / "end")) - std::stod(read_bytes(folder_ / "begin"));
+    std::filesystem::remove(out);
+    Outcome outcome = run(on_ranks(num_ranks, command(), environment) + " & job=$!; " + "while [ ! -s " + out +
+                              " ]; do sleep 0.05; done; " + action + "; date +%s.%N >" + folder_ / "begin" +
+                              "; wait $job; code=$?; date +%s.%N >" + folder_ / "end" + "; exit $code",
+                          kHang_seconds);
+    EXPECT_NE(outcome.code, kTimedOut) << outcome.err;
+    if (outcome.code == kTimedOut) return outcome;
+    outcome.seconds = std::stod(read_bytes(folder_ / "end")) - std::stod(read_bytes(folder_ / "begin"));
     return outcome;
+  }
+
+  // Sends a signal to one rank: the newest m2 process of this deck.
+  std::string send(const std::string& signal) const {
+    return "kill -" + signal + " $(pgrep -n -f '^" + m2_program() + " " + folder_ / "deck.yaml')";
   }
 
   TemporaryFolder folder_;
 };
 
 TEST_F(M2RankFailure, TheSameErrorOfAllRanksIsSaidOnce) {
-  expect_one_cause(run(on_ranks(4, command("sampling.temprature=1"))), 2, "unknown key 'sampling.temprature'");
-  expect_one_cause(run(on_ranks(4, command("model.checkpoint=/nowhere.h5"))), 1, "'/nowhere.h5' does not exist");
+  expect_one_cause(fail(4, command("sampling.temprature=1")), 2, "unknown key 'sampling.temprature'");
+  expect_one_cause(fail(4, command("model.checkpoint=/nowhere.h5")), 1, "'/nowhere.h5' does not exist");
 }
 
 TEST_F(M2RankFailure, RanksWithDifferentDecksEnd) {
   const std::string by_rank = "sh -c '" + command("sampling.seed=$((1 + $PMIX_RANK / 2))") + "'";
-  expect_one_cause(run(on_ranks(3, by_rank)), 2,
+  expect_one_cause(fail(3, by_rank), 2,
                    "the ranks have different decks: rank 0 found 'sampling.seed: 1', rank 2 'sampling.seed: 2'");
+}
+
+TEST_F(M2RankFailure, RanksWithDifferentPromptsEnd) {
+  std::filesystem::create_directory(folder_ / "0");
+  std::filesystem::create_directory(folder_ / "1");
+  write_bytes(folder_ / "0/prompts.jsonl", "{\"prompt\": \"a\"}\n");
+  write_bytes(folder_ / "1/prompts.jsonl", "{\"prompt\": \"b\"}\n");
+  const std::string by_rank =
+      "sh -c 'cd " + folder_.path() + "/$PMIX_RANK && " + command("prompts.file=prompts.jsonl") + "'";
+  const Outcome outcome = fail(2, by_rank);
+  expect_one_cause(outcome, 2, "the ranks have different input files: rank 0 found 'prompts.file prompts.jsonl: ");
+  EXPECT_THAT(outcome.err, ::testing::ContainsRegex("16 bytes with hash [0-9a-f]+', rank 1 'prompts.file "
+                                                    "prompts.jsonl: 16 bytes with hash [0-9a-f]+'; give all the same"));
 }
 
 TEST_F(M2RankFailure, ARankWithoutTheFileEndsTheJob) {
@@ -74,7 +99,7 @@ TEST_F(M2RankFailure, ARankWithoutTheFileEndsTheJob) {
   std::filesystem::create_directory_symlink(kDemo, folder_ / "0/checkpoint");
   const std::string by_rank =
       "sh -c 'cd " + folder_.path() + "/$PMIX_RANK && " + command("model.checkpoint=checkpoint") + "'";
-  const Outcome outcome = run(on_ranks(2, by_rank));
+  const Outcome outcome = fail(2, by_rank);
   expect_one_cause(outcome, 1, "'checkpoint' does not exist");
   EXPECT_THAT(outcome.err, HasSubstr("rank 1 of 2 on "));
 }
@@ -85,27 +110,49 @@ TEST_F(M2RankFailure, AnAlteredCheckpointIsSaidOnce) {
   std::string bytes = read_bytes(file);
   bytes[bytes.size() / 2] ^= 1;
   write_bytes(file, bytes);
-  expect_one_cause(run(on_ranks(3, command("model.checkpoint=" + file))), 1, "was altered");
+  expect_one_cause(fail(3, command("model.checkpoint=" + file)), 1, "was altered");
+}
+
+// Rank 1 reads a copy of its own, which is cut when it has been opened: then the rank reads its prompts, from a pipe.
+TEST_F(M2RankFailure, ARankThatLosesItsFileEndsTheJob) {
+  ASSERT_EQ(run(m2_convert_program() + " import " + kDemo + " " + folder_ / "demo.h5").code, 0);
+  const std::string by_rank = "sh -c 'cd " + folder_.path() + "/$PMIX_RANK && " +
+                              command("model.checkpoint=demo.h5 prompts.file=prompts") + "'";
+  const Outcome outcome =
+      run("cd " + folder_.path() + "; for i in 0 1; do mkdir $i; cp demo.h5 $i; mkfifo $i/prompts; done; " +
+              on_ranks(2, by_rank) +
+              " & job=$!; cat prompts.jsonl >0/prompts; exec 3>1/prompts; truncate --size=100000 1/demo.h5;"
+              " cat prompts.jsonl >&3; exec 3>&-; wait $job",
+          kHang_seconds);
+  expect_one_cause(outcome, 1, "'demo.h5' is truncated: it ends at byte ");
+  EXPECT_THAT(outcome.err, HasSubstr("rank 1 of 2 on "));
 }
 
 TEST_F(M2RankFailure, NotEnoughMemoryIsSaidBeforeLoading) {
-  expect_one_cause(run(on_ranks(2, command("memory.limit_gib=0.002"))), 1, "not enough memory");
+  for (const std::string keys : {"memory.limit_gib=0.002", "memory.limit_gib=0.002 --check"}) {
+    const Outcome outcome = fail(3, command(keys));
+    expect_one_cause(outcome, 1, "not enough memory");
+    EXPECT_THAT(outcome.err, ::testing::ContainsRegex("not enough memory: [0-9.]+ MB are needed \\(weights [0-9.]+ MB, "
+                                                      "buffers [0-9.]+ [kM]B, KV cache [0-9.]+ [kM]B for [0-9]+ "
+                                                      "positions\\), 2.1 MB are available to each of the 3 ranks"));
+  }
 }
 
-TEST_F(M2RankFailure, AKilledRankEndsTheJob) {
-  double seconds = 0;
-  // The newest m2 process is one of this job's ranks.
-  const Outcome outcome =
-      run_and_then(3, "kill -KILL $(pgrep -n -f '^" + m2_program() + " " + folder_ / "deck.yaml')", &seconds);
-  EXPECT_NE(outcome.code, 0);
-  EXPECT_LT(seconds, kSoon_seconds);
-  EXPECT_THAT(outcome.err, HasSubstr("signal 9")) << "the launcher says which rank, and on which host";
+TEST_F(M2RankFailure, AKilledRankEndsTheJobAndTheLauncherSaysWhich) {
+  for (const std::string& transport : {std::string(), kOverTcp}) {
+    const Outcome outcome = run_and_then(3, send("KILL"), transport);
+    EXPECT_NE(outcome.code, 0);
+    EXPECT_LT(outcome.seconds, kSoon_seconds);
+    EXPECT_THAT(outcome.err,
+                ::testing::ContainsRegex("rank [0-2] with PID [0-9]+ on node [^ ]+ exited on[ \n]+signal 9"));
+    EXPECT_EQ(occurrences(outcome.err, "signal 9"), 1) << outcome.err;
+    EXPECT_EQ(occurrences(outcome.err, "m2: error: "), 0) << "what others find later is no cause: " << outcome.err;
+  }
 }
 
 TEST_F(M2RankFailure, AKilledJobIsResumedWithoutLossOrRepetition) {
-  double seconds = 0;
   const std::string out = folder_ / "out.jsonl";
-  run_and_then(2, "kill -KILL $(pgrep -n -f '^" + m2_program() + " " + folder_ / "deck.yaml')", &seconds);
+  run_and_then(2, send("KILL"));
   ASSERT_LT(json_lines(read_bytes(out).substr(0, read_bytes(out).rfind('\n') + 1)).size(), std::size_t(kPrompts));
   EXPECT_EQ(run(on_ranks(3, command("output.resume=true"))).code, 0);
   const std::string resumed = read_bytes(out);
@@ -116,12 +163,9 @@ TEST_F(M2RankFailure, AKilledJobIsResumedWithoutLossOrRepetition) {
 // Slurm's warning: sequences in flight are finished, no new one is begun, and the code says "run me again".
 TEST_F(M2RankFailure, Sigusr1FinishesTheLinesInFlight) {
   for (const int num_ranks : {1, 3}) {
-    double seconds = 0;
     const std::string out = folder_ / "out.jsonl";
-    std::filesystem::remove(out);
     // One rank alone hears it, and tells the others.
-    const Outcome outcome =
-        run_and_then(num_ranks, "kill -USR1 $(pgrep -n -f '^" + m2_program() + " " + folder_ / "deck.yaml')", &seconds);
+    const Outcome outcome = run_and_then(num_ranks, send("USR1"));
     EXPECT_EQ(outcome.code, 75) << outcome.err;
     EXPECT_EQ(occurrences(outcome.err, "m2: stopped by SIGUSR1"), 1) << outcome.err;
     const std::string stopped = read_bytes(out);
@@ -135,13 +179,11 @@ TEST_F(M2RankFailure, Sigusr1FinishesTheLinesInFlight) {
 }
 
 TEST_F(M2RankFailure, WithoutGraceItStopsAtOnce) {
-  double seconds = 0;
   std::string deck = read_bytes(folder_ / "deck.yaml");
   write_bytes(folder_ / "deck.yaml", deck.replace(deck.find("output: {"), 9, "output: {grace_seconds: 0, "));
-  const Outcome outcome =
-      run_and_then(2, "kill -USR1 $(pgrep -n -f '^" + m2_program() + " " + folder_ / "deck.yaml')", &seconds);
+  const Outcome outcome = run_and_then(2, send("USR1"));
   EXPECT_EQ(outcome.code, 75) << outcome.err;
-  EXPECT_LT(seconds, kSoon_seconds);
+  EXPECT_LT(outcome.seconds, kSoon_seconds);
 }
 
 }  // namespace
