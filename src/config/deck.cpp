@@ -84,6 +84,19 @@ Assignment read_override(const std::string& text) {
   return assignment;
 }
 
+// Settings of other programs' MPI-IO that somebody may look for here, and what there is in their place.
+void refuse_mpi_io(const Assignment& assignment) {
+  const char* words = nullptr;
+  if (assignment.path == "io.alignment") {
+    words = "the files that a job writes are not HDF5; 'm2-convert import --alignment' sets it for a checkpoint";
+  }
+  if (assignment.path == "io.collective_buffering") {
+    words =
+        "files are not read through MPI-IO; io.shared_reads makes each byte be read once, io.read_mib sets the size";
+  }
+  if (words) refuse(assignment.place, "there is no key '{}': {} (docs/io.md)", assignment.path, words);
+}
+
 [[noreturn]] void refuse_unknown(const Assignment& assignment, Job job) {
   if (const DeckKey* key = find_key(assignment.path)) {
     refuse(assignment.place, "key '{}' belongs to job '{}', this deck's job is '{}'", assignment.path,
@@ -92,6 +105,7 @@ Assignment read_override(const std::string& text) {
   if (is_section(assignment.path)) {
     refuse(assignment.place, "'{}' is a section, expected {}.key=value", assignment.path, assignment.path);
   }
+  refuse_mpi_io(assignment);
   const bool is_alone = assignment.path.find('.') == std::string::npos;  // then it was meant to be a section
   std::vector<std::string> names{"moe"};
   for (const DeckKey& key : deck_keys()) {

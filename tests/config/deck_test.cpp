@@ -150,6 +150,12 @@ TEST(Deck, WrongValuesNameFileLineKeyAndWhatIsExpected) {
       {"sampling: {temprature: 1}", "unknown key 'sampling.temprature'; did you mean 'sampling.temperature'?"},
       {"smapling: {seed: 1}", "unknown key 'smapling.seed'; did you mean 'sampling.seed'?"},
       {"colour: red", "unknown key 'colour'"},
+      {"io: {alignment: 4194304}",
+       "there is no key 'io.alignment': the files that a job writes are not HDF5; 'm2-convert import --alignment' sets "
+       "it for a checkpoint (docs/io.md)"},
+      {"io: {collective_buffering: true}",
+       "there is no key 'io.collective_buffering': files are not read through MPI-IO; io.shared_reads makes each byte "
+       "be read once, io.read_mib sets the size (docs/io.md)"},
       {"bacth:", "unknown key 'bacth'; did you mean 'batch'?"},
       {"mo:", "unknown key 'mo'; did you mean 'moe'?"},
       {"moe: {route_scal: 1}", "moe.route_scal: MoEConfig: unknown key 'route_scal'; did you mean 'route_scale'?"},
