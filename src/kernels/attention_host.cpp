@@ -15,9 +15,15 @@ namespace m2 {
 namespace {
 
 constexpr int kQueryTile = 64;  // rows of one task
-constexpr int kQueryPanel = 6;  // rows multiplied at once: with 64 columns, 24 of 32 AVX-512 registers hold their sums
+constexpr int kQueryPanel = 6;  // rows multiplied at once
 constexpr int kQueryPanelColumns = 64;
+#ifdef M2_HAS_AVX512
+constexpr int kStripe = 64;  // columns at once: 24 of 32 registers hold the sums
+#else
+constexpr int kStripe = 16;  // 12 of 16
+#endif
 static_assert(kKvBlock == kQueryPanelColumns && kMaxHeadSize % kQueryPanelColumns == 0);
+static_assert(kQueryPanelColumns % kStripe == 0);
 
 // A task is a tile of consecutive tokens, a key/value head, and a tile of the query heads that share it.
 template <class T>
@@ -64,19 +70,21 @@ struct TileMemory {
 template <bool kFromZero, int... kRow>
 void add_products(std::integer_sequence<int, kRow...>, const float* a, int a_stride, int count, const float* b,
                   int b_stride, float* sum, int sum_stride) {
-  float partial[sizeof...(kRow)][kQueryPanelColumns];
   const auto start_row = [&](float* to, const float* from) {
-    for (int j = 0; j < kQueryPanelColumns; ++j) to[j] = kFromZero ? 0.0f : from[j];
+    for (int j = 0; j < kStripe; ++j) to[j] = kFromZero ? 0.0f : from[j];
   };
   const auto add_row = [](float factor, const float* from, float* to) {
-    for (int j = 0; j < kQueryPanelColumns; ++j) to[j] = fused_multiply_add(factor, from[j], to[j]);
+    for (int j = 0; j < kStripe; ++j) to[j] = fused_multiply_add(factor, from[j], to[j]);
   };
   const auto store_row = [](const float* from, float* to) {
-    for (int j = 0; j < kQueryPanelColumns; ++j) to[j] = from[j];
+    for (int j = 0; j < kStripe; ++j) to[j] = from[j];
   };
-  (start_row(partial[kRow], sum + kRow * sum_stride), ...);
-  for (int i = 0; i < count; ++i) (add_row(a[kRow * a_stride + i], b + i * b_stride, partial[kRow]), ...);
-  (store_row(partial[kRow], sum + kRow * sum_stride), ...);
+  for (int stripe = 0; stripe < kQueryPanelColumns; stripe += kStripe) {
+    float partial[sizeof...(kRow)][kStripe];
+    (start_row(partial[kRow], sum + kRow * sum_stride + stripe), ...);
+    for (int i = 0; i < count; ++i) (add_row(a[kRow * a_stride + i], b + i * b_stride + stripe, partial[kRow]), ...);
+    (store_row(partial[kRow], sum + kRow * sum_stride + stripe), ...);
+  }
 }
 
 // Folds 64 numbers into the first, halves onto halves: one order, and vector code.

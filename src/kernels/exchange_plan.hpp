@@ -30,8 +30,9 @@ struct ExchangePlan {
 /// Elements of plan_exchange's scratch.
 std::int64_t exchange_scratch_size(std::int64_t num_tokens, int num_ranks);
 
-/// Fills `plan` for expert_TK and weight_TK of tokens [first_token, first_token + T) of a pass, the number that chooses
-/// among replicas. A stable counting sort: the result depends on the arguments alone. Throws Error if shapes disagree.
+/// Fills `plan` for expert_TK and weight_TK of T tokens. Token t goes to replica (first_token + t) % their number,
+/// where first_token differs between ranks, too. A stable counting sort: the result depends on the arguments alone.
+/// Throws Error if shapes disagree.
 void plan_exchange(const ExecSpace& exec, View2D<const int> expert_TK, View2D<const float> weight_TK,
                    std::int64_t first_token, const ExpertMap& map, View1D<int> scratch, const ExchangePlan& plan);
 

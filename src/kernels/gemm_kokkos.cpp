@@ -12,6 +12,9 @@ namespace m2 {
 template <class T, class Out>
 void gemm_kokkos(const ExecSpace& exec, View2D<const T> x_RK, const Weight& w_ENK, View1D<const int> offset_E1,
                  View2D<Out> y_RN) {
+  if constexpr (std::is_same_v<T, Bf16>) {
+    if (w_ENK.layout() == WeightLayout::panels) return gemm_panels(exec, x_RK, w_ENK, offset_E1, y_RN);
+  }
   switch (w_ENK.dtype()) {
     case DType::float32:
       return multiply_groups<T, float>(exec, x_RK, w_ENK, offset_E1, y_RN);

@@ -9,7 +9,7 @@ namespace m2 {
 namespace {
 
 /// Weight rows that are expanded to float32 at a time.
-constexpr int kPanelRows = 256;
+constexpr int kCopyRows = 256;
 
 /// out = float(x).
 template <class T>
@@ -63,7 +63,7 @@ void store_panel(const ExecSpace& exec, View2D<const float> panel_MP, int begin,
 }  // namespace
 
 std::int64_t kokkos_kernels_workspace_bytes(int max_tokens, int num_rows, int num_columns) {
-  const std::int64_t panel = std::min(num_rows, kPanelRows), tokens = max_tokens;
+  const std::int64_t panel = std::min(num_rows, kCopyRows), tokens = max_tokens;
   return (tokens * num_columns + panel * num_columns + tokens * panel) * std::int64_t(sizeof(float));
 }
 
@@ -71,7 +71,7 @@ template <class T, class Out>
 void gemm_kokkos_kernels(const ExecSpace& exec, View2D<const T> x_RK, const Weight& w_ENK, View1D<const int> offset_E1,
                          View1D<std::byte> workspace, View2D<Out> y_RN) {
   const int num_rows = x_RK.extent_int(0), num_columns = x_RK.extent_int(1), num_outputs = y_RN.extent_int(1);
-  const int panel_rows = std::min(num_outputs, kPanelRows);
+  const int panel_rows = std::min(num_outputs, kCopyRows);
   float* const expanded_x = reinterpret_cast<float*>(workspace.data());
   float* const expanded_w = expanded_x + std::int64_t(num_rows) * num_columns;
   float* const panel_y = expanded_w + std::int64_t(panel_rows) * num_columns;
@@ -81,8 +81,8 @@ void gemm_kokkos_kernels(const ExecSpace& exec, View2D<const T> x_RK, const Weig
     const int begin = offsets[e], group_rows = offsets[e + 1] - begin;
     if (group_rows == 0) continue;
     const View2D<const float> x_MK(expanded_x + std::int64_t(begin) * num_columns, group_rows, num_columns);
-    for (int n = 0; n < num_outputs; n += kPanelRows) {
-      const int width = std::min(kPanelRows, num_outputs - n);
+    for (int n = 0; n < num_outputs; n += kCopyRows) {
+      const int width = std::min(kCopyRows, num_outputs - n);
       const View2D<float> w_PK(expanded_w, width, num_columns), y_MP(panel_y, group_rows, width);
       expand_panel(exec, w_ENK, e, n, w_PK);
       KokkosBlas::gemm(exec, "N", "T", 1.0f, x_MK, View2D<const float>(w_PK), 0.0f, y_MP);

@@ -19,6 +19,11 @@ template <class T, class Out>
 void gemm_kokkos(const ExecSpace& exec, View2D<const T> x_RK, const Weight& w_ENK, View1D<const int> offset_E1,
                  View2D<Out> y_RN);
 
+/// What gemm_kokkos does where the weight lies in panels, on hosts.
+template <class Out>
+void gemm_panels(const ExecSpace& exec, View2D<const Bf16> x_RK, const Weight& w_ENK, View1D<const int> offset_E1,
+                 View2D<Out> y_RN);
+
 template <class T, class Out>
 void gemm_kokkos_kernels(const ExecSpace& exec, View2D<const T> x_RK, const Weight& w_ENK, View1D<const int> offset_E1,
                          View1D<std::byte> workspace, View2D<Out> y_RN);
@@ -52,6 +57,10 @@ void multiply(const char* operation, const ExecSpace& exec, GemmProvider provide
   M2_REQUIRE(gemm_supports(provider, kDTypeOf<T>, w_ENK.dtype()),
              "{}: provider {} does not multiply {} activations by {} weights; kokkos does", operation, name(provider),
              name(kDTypeOf<T>), name(w_ENK.dtype()));
+  M2_REQUIRE(w_ENK.layout() == WeightLayout::rows ||
+                 (provider == GemmProvider::kokkos && std::is_same_v<T, Bf16>),
+             "{}: a weight in panels is multiplied by bfloat16 activations and the provider kokkos only, not {} and {}",
+             operation, name(kDTypeOf<T>), name(provider));
   M2_REQUIRE(w_ENK.num_columns() > 0, "{}: the weight has no columns", operation);
   const std::int64_t needed_bytes = gemm_workspace_bytes(provider, kDTypeOf<T>, w_ENK.dtype(), x_RK.extent_int(0),
                                                          w_ENK.num_rows(), w_ENK.num_columns());

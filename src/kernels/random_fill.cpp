@@ -99,13 +99,14 @@ KOKKOS_INLINE_FUNCTION Block block_of(const BlockGrid& grid, int index) {
   const int scale_row = index / grid.scale_columns % grid.scale_rows, scale_column = index % grid.scale_columns;
   const int part = scale_row / grid.scale_rows_per_part, row_in_part = scale_row % grid.scale_rows_per_part * kFp8Block;
   const int first_column = scale_column * kFp8Block;
+  constexpr int kBlock = kFp8Block;  // Kokkos::min takes references, and a device has no namespace-scope constant
   return {.matrix = index / grid.scale_columns / grid.scale_rows,
           .scale_row = scale_row,
           .scale_column = scale_column,
           .first_row = part * grid.rows_per_part + row_in_part,
-          .num_rows = Kokkos::min(kFp8Block, grid.rows_per_part - row_in_part),
+          .num_rows = Kokkos::min(kBlock, grid.rows_per_part - row_in_part),
           .first_column = first_column,
-          .num_columns = Kokkos::min(kFp8Block, grid.num_columns - first_column)};
+          .num_columns = Kokkos::min(kBlock, grid.num_columns - first_column)};
 }
 
 // value[i * num_columns + j] = element (i, j) of the block.

@@ -16,8 +16,8 @@ void swiglu(const ExecSpace& exec, View2D<const T> gate_up_R2F, View1D<const flo
   if (weighted) {
     require_same("swiglu", "elements of row_weight_R", row_weight_R.extent(0), "rows of out_RF", out_RF.extent(0));
   }
-  // 22 for the exponential and the division of a sigmoid, two products.
-  const LoggedOperation logged(exec, "swiglu", [&] { return array_cost(24 * out_RF.size(), gate_up_R2F, out_RF); });
+  const LoggedOperation logged(
+      exec, "swiglu", [&] { return array_cost(kSwigluFlop * std::int64_t(out_RF.size()), gate_up_R2F, out_RF); });
   const int width = out_RF.extent_int(1);
   Kokkos::parallel_for(
       "m2::swiglu", row_policy(exec, out_RF.extent_int(0)), KOKKOS_LAMBDA(const RowMember& team) {

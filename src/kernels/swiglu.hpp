@@ -5,6 +5,9 @@
 
 namespace m2 {
 
+/// What an element costs: 22 for the exponential and the division of a sigmoid, two products.
+inline constexpr int kSwigluFlop = 24;
+
 /// out = silu(gate) * up, with silu(z) = z / (1 + exp(-z)); gate is the first half of each row, up the second. A
 /// row_weight multiplies the row (routing weight applied before the down projection, as in NeMo); an empty one (0
 /// elements) is none. Float inside, rounded once. Throws Error if the shapes disagree.

@@ -2,6 +2,7 @@
 #include "kernels/weight.hpp"
 
 #include "core/error.hpp"
+#include "kernels/panel_layout.hpp"
 
 namespace m2 {
 
@@ -16,14 +17,18 @@ std::int64_t Weight::num_scale_columns(std::int64_t num_columns) { return (num_c
 int Weight::num_row_parts() const { return num_row_parts_; }
 
 Weight Weight::allocate(const ExecSpace& exec, DType dtype, int num_matrices, int num_rows, int num_columns,
-                        const std::string& label, int num_row_parts) {
+                        const std::string& label, int num_row_parts, WeightLayout layout) {
   M2_REQUIRE(num_matrices >= 0 && num_rows >= 0 && num_columns >= 0, "weight '{}': negative size {} x {} x {}", label,
              num_matrices, num_rows, num_columns);
   M2_REQUIRE(num_row_parts > 0 && num_rows % num_row_parts == 0, "weight '{}': {} rows are not {} equal parts", label,
              num_rows, num_row_parts);
+  M2_REQUIRE(layout == WeightLayout::rows || panels_fit(dtype, num_rows, num_columns, num_row_parts),
+             "weight '{}': {} rows in {} parts and {} columns of {} do not fit into panels", label, num_rows,
+             num_row_parts, num_columns, name(dtype));
   const auto values = Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, label);
   Weight weight;
   weight.num_row_parts_ = num_row_parts;
+  *weight.layout_ = layout;
   switch (dtype) {
     case DType::float32:
       weight.values_ = View3D<float>(values, num_matrices, num_rows, num_columns);
@@ -84,6 +89,9 @@ template <class W>
 View3D<W> Weight::values() const {
   const auto* values = std::get_if<View3D<W>>(&values_);
   M2_REQUIRE(values != nullptr, "weight: {} was asked for, {} is held", name(kDTypeOf<W>), name(dtype()));
+  M2_REQUIRE(layout() == WeightLayout::rows,
+             "weight: rows were asked for, and its values lie in panels; call set_layout(exec, WeightLayout::rows) or "
+             "the model's unpack_weights() before");
   return *values;
 }
 
@@ -99,6 +107,16 @@ Weight Weight::matrix(int i) const {
   weight.values_ = std::visit([&](const auto& values) -> decltype(values_) { return only(values); }, values_);
   weight.scale_inv_ = only(scale_inv_);
   return weight;
+}
+
+void Weight::set_layout(const ExecSpace& exec, WeightLayout layout) {
+  if (layout == *layout_) return;
+  M2_REQUIRE(panels_fit(dtype(), num_rows(), num_columns(), num_row_parts()),
+             "weight: {} matrices of {} x {} in {} cannot be laid out in panels", num_matrices(), num_rows(),
+             num_columns(), name(dtype()));
+  rearrange_panels(exec, dtype(), num_columns(), std::int64_t(num_matrices()) * num_rows() / kPanelRows, layout,
+                   data());
+  *layout_ = layout;
 }
 
 std::byte* Weight::data() const {

@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 
 #include "core/views.hpp"
+#include "kernels/panel_layout.hpp"
 
 namespace m2 {
 
@@ -20,9 +22,10 @@ class Weight {
 
   /// Uninitialised memory for `num_matrices` matrices of `num_rows` x `num_columns`, labelled `label` and
   /// `label`_scale_inv. `num_row_parts` matrices of equal height may lie on top of one another in each (the experts'
-  /// gate over up): FP8 blocks never reach across parts. Throws Error for another dtype, negative sizes, uneven parts.
+  /// gate over up): FP8 blocks never reach across parts. `layout`: how it will be filled. Throws Error for another
+  /// dtype, negative sizes, uneven parts, panels where they do not fit.
   static Weight allocate(const ExecSpace& exec, DType dtype, int num_matrices, int num_rows, int num_columns,
-                         const std::string& label, int num_row_parts = 1);
+                         const std::string& label, int num_row_parts = 1, WeightLayout layout = WeightLayout::rows);
 
   /// dtype and sizes without memory, to plan with before allocating: neither values nor scales may be used.
   static Weight without_memory(DType dtype, int num_matrices, int num_rows, int num_columns);
@@ -38,7 +41,13 @@ class Weight {
   int num_rows() const;
   int num_columns() const;
 
-  /// (E, N, K) of W in {float, Bf16, Fp8E4M3}. Throws Error when another dtype is held.
+  WeightLayout layout() const { return *layout_; }
+  /// Rearranges the values where they are, for this and every copy that shares the memory; waits for `exec`. Does
+  /// nothing when they lie so already. Throws Error for panels of a weight that panels_fit() refuses, or of FP8 with
+  /// NaN.
+  void set_layout(const ExecSpace& exec, WeightLayout layout);
+
+  /// (E, N, K) of W in {float, Bf16, Fp8E4M3}. Throws Error when another dtype is held, or panels.
   template <class W>
   View3D<W> values() const;
 
@@ -48,7 +57,7 @@ class Weight {
   /// Matrix i alone: a view of this weight's memory, which must outlive it.
   Weight matrix(int i) const;
 
-  /// The values in storage order, without the scales: `bytes()` bytes in MemorySpace.
+  /// The values in the order of layout(), without the scales: `bytes()` bytes in MemorySpace.
   std::byte* data() const;
   std::int64_t bytes() const;
 
@@ -56,6 +65,7 @@ class Weight {
   std::variant<View3D<float>, View3D<Bf16>, View3D<Fp8E4M3>> values_;
   View3D<float> scale_inv_;
   int num_row_parts_ = 1;
+  std::shared_ptr<WeightLayout> layout_ = std::make_shared<WeightLayout>(WeightLayout::rows);
 };
 
 /// The row of block scales of row n, where parts are `rows_per_part` rows high: each part begins a new row of scales.

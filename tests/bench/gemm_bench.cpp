@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "kernels/gemm_cases.hpp"
+#include "kernels/panel_gemm.hpp"
 
 namespace m2::test {
 namespace {
@@ -39,19 +40,26 @@ std::vector<GemmShape> shapes() {
 }
 
 template <class T, class W>
+void add(GemmProvider provider, const std::string& label, WeightLayout layout) {
+  for (GemmShape shape : shapes()) {
+    shape.layout = layout;
+    const std::string kind = shape.offsets.empty() ? "gemm" : fmt::format("grouped_gemm_{}", shape.offsets.size() - 1);
+    const std::string name = fmt::format("{}/{}/{}x{}/{}x{}x{}", kind, label, m2::name(kDTypeOf<T>),
+                                         m2::name(kDTypeOf<W>), shape.num_rows, shape.num_outputs, shape.num_columns);
+    benchmark::RegisterBenchmark(name, measure<GemmOp<T, W, T>>, provider, shape)
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
+  }
+}
+
+template <class T, class W>
 void add() {
   for (const GemmProvider provider : {GemmProvider::kokkos, GemmProvider::kokkos_kernels, GemmProvider::onednn}) {
     if (!gemm_supports(provider, kDTypeOf<T>, kDTypeOf<W>)) continue;
-    for (const GemmShape& shape : shapes()) {
-      const std::string kind =
-          shape.offsets.empty() ? "gemm" : fmt::format("grouped_gemm_{}", shape.offsets.size() - 1);
-      const std::string name = fmt::format("{}/{}/{}x{}/{}x{}x{}", kind, m2::name(provider), m2::name(kDTypeOf<T>),
-                                           m2::name(kDTypeOf<W>), shape.num_rows, shape.num_outputs, shape.num_columns);
-      benchmark::RegisterBenchmark(name, measure<GemmOp<T, W, T>>, provider, shape)
-          ->UseRealTime()
-          ->Unit(benchmark::kMicrosecond);
-    }
+    add<T, W>(provider, std::string(m2::name(provider)), WeightLayout::rows);
   }
+  const bool has_panels = kDTypeOf<T> == DType::bfloat16 && kDTypeOf<W> != DType::float32 && panel_kernel() != nullptr;
+  if (has_panels) add<T, W>(GemmProvider::kokkos, "kokkos_panels", WeightLayout::panels);
 }
 
 }  // namespace

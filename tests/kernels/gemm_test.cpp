@@ -128,20 +128,18 @@ TYPED_TEST(Gemm, GroupedGivesTheBitsOfGemm) {
   }
 }
 
-#ifdef KOKKOS_ENABLE_OPENMP
 TYPED_TEST(Gemm, OneAndTwoThreadsGiveTheSameBits) {
   for (const GemmProvider provider : this->providers()) {
     for (const std::vector<int>& offsets : {std::vector<int>{}, std::vector<int>{0, 3, 3, 70}}) {
       const typename TestFixture::Op op(provider,
                                         {.num_rows = 70, .num_outputs = 200, .num_columns = 300, .offsets = offsets});
-      op.run(Kokkos::OpenMP(1));
+      op.run(with_threads(1));
       const auto one = op.actual();
-      op.run(Kokkos::OpenMP(2));
+      op.run(with_threads(2));
       EXPECT_TRUE(same_bits(op.actual(), one)) << name(provider);
     }
   }
 }
-#endif
 
 // FP8 is converted by a trick of bits: every number must come out as core/fp8.hpp says, NaN included.
 TEST(GemmFp8, EveryValueIsExact) {

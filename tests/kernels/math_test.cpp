@@ -26,6 +26,16 @@ std::vector<float> exponentials(const std::vector<float>& x) {
   return to_host(out);
 }
 
+int index_of_largest(const View2D<float>& row_1N) {
+  const View1D<int> index("test::index", 1);
+  const int count = row_1N.extent_int(1);
+  Kokkos::parallel_for(
+      "test::largest", row_policy(exec(), 1), KOKKOS_LAMBDA(const RowMember& team) {
+        index(0) = row_largest(team, count, [=](int i) { return row_1N(0, i); }).index;
+      });
+  return to_host_as_is(index)[0];
+}
+
 // Without a fused multiply-add the last product, 0.41 at most, is rounded by itself: 2^-26, a quarter of a unit of
 // results below 1. The product before it adds less than that.
 #ifdef __FP_FAST_FMAF
@@ -81,13 +91,7 @@ TEST(RowLargest, TakesTheLowestIndexAmongEqualsAndNeverNaN) {
     std::vector<float> values(100, -1.0f);
     values[at] = values[99] = 7.0f;
     values[3] = values[98] = NAN;
-    const View2D<float> row_1N = to_device<float>(values, 1, 100);
-    const View1D<int> index("test::index", 1);
-    Kokkos::parallel_for(
-        "test::largest", row_policy(exec(), 1), KOKKOS_LAMBDA(const RowMember& team) {
-          index(0) = row_largest(team, 100, [=](int i) { return row_1N(0, i); }).index;
-        });
-    EXPECT_EQ(to_host_as_is(index)[0], at);
+    EXPECT_EQ(index_of_largest(to_device<float>(values, 1, 100)), at);
   }
 }
 

@@ -130,14 +130,12 @@ TEST(FillNormal, AnFp8WeightIsQuantisedAsACheckpointIs) {
   }
 }
 
-#ifdef KOKKOS_ENABLE_OPENMP
 TEST(FillNormal, OneAndTwoThreadsGiveTheSameBits) {
   const View1D<float> one("test::one", 4099), two("test::two", 4099);
-  fill_normal(Kokkos::OpenMP(1), {.seed = 3}, {.bound = 1.0f}, 1, one);
-  fill_normal(Kokkos::OpenMP(2), {.seed = 3}, {.bound = 1.0f}, 1, two);
+  fill_normal(with_threads(1), {.seed = 3}, {.bound = 1.0f}, 1, one);
+  fill_normal(with_threads(2), {.seed = 3}, {.bound = 1.0f}, 1, two);
   EXPECT_TRUE(same_bits(to_host(one), to_host(two)));
 }
-#endif
 
 TEST(FillNormal, RefusesWhatItCannotDraw) {
   EXPECT_THAT([] { filled(1, {}, {.deviation = -1.0f}); }, ThrowsMessage<Error>(HasSubstr("deviation -1")));

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "core/bf16.hpp"
+#include "kernels/panel_layout.hpp"
+
+namespace m2 {
+
+// Multiplication by panels (panel_layout.hpp), one function for each kind of vector unit, chosen when the program runs.
+// Each output is one chain of sums over ascending pairs of columns: in bfloat16 over all of them, in FP8 over a block
+// of 128 columns, whose sum is then multiplied by its scale and added. A row's bits do not depend on the rows beside
+// it.
+
+/// Columns multiplied at a time: of a panel in bfloat16 16 KB, half of a first-level cache.
+inline constexpr int kPanelChunk = 128;
+/// Most rows of one call: their sums (48 KB) stay in the second-level cache beside the panel.
+inline constexpr int kPanelMaxRows = 192;
+static_assert(kPanelChunk == kFp8Block);
+
+/// y[m][n] = sum over k of x[m][k] w[n][k] for the kPanelRows rows n of one panel.
+struct PanelProduct {
+  const Bf16* x_MK;
+  int num_rows;               ///< 1 to kPanelMaxRows
+  int num_columns;            ///< even; rows of x follow one another
+  const void* panel;          ///< Bf16 or Fp8E4M3
+  const float* scale_inv_C;   ///< FP8: of each kPanelChunk columns; otherwise nullptr
+  void* y_MN;                 ///< Bf16 or float, of row 0 and the panel's first row
+  std::int64_t y_row_stride;  ///< elements between rows of y
+  bool y_is_float;
+};
+
+using MultiplyPanel = void (*)(const PanelProduct&);
+
+/// The function for this processor: AVX-512 with bfloat16 instructions, AVX2, or nullptr where neither is there. In the
+/// former denormal numbers count as zero; in the latter FP8 weights take activations below 2^64.
+MultiplyPanel panel_kernel();
+MultiplyPanel panel_kernel_avx512();  ///< nullptr on a processor without
+MultiplyPanel panel_kernel_avx2();
+
+/// "avx512_bf16", "avx2" or "portable" (no panels): what panel_kernel() chose.
+const char* panel_kernel_name();
+
+}  // namespace m2
