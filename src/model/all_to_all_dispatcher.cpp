@@ -107,7 +107,7 @@ class Pass {
                             .first_pair = int(begin * top_k),
                             .first_row = int(next_answer_)};
     plan_exchange(exec_, some_rows(routing_.expert_TK, begin, count), some_rows(routing_.weight_TK, begin, count),
-                  begin, map_, stage.plan_scratch, plan);
+                  begin + parallel_.group->rank(), map_, stage.plan_scratch, plan);
     exchange.sent_rows = counts_of(exec_, stage.first_row_N1);
     exchange.sent_pairs = counts_of(exec_, stage.first_pair_N1);
     exchange_counts(begin + count < num_tokens, exchange);

@@ -8,8 +8,8 @@
 namespace m2 {
 
 /// Which ranks of an expert group hold which experts, layer by layer. An expert may have replicas on several ranks:
-/// token t of a pass then goes to replica t % their number. No result depends on it, because all replicas hold the same
-/// weights.
+/// token t of a pass of rank r then goes to replica (t + r) % their number, so that passes of one token use all of
+/// them. No result depends on it, because all replicas hold the same weights.
 class ExpertPlacement {
  public:
   /// Each expert once, in order, as evenly as possible: rank r of N holds experts floor(E r / N) to

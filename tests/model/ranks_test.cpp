@@ -2,7 +2,9 @@
 // Experts split over ranks: every bit is that of one rank, and no byte more than needed crosses.
 #include <gmock/gmock.h>
 
+#include <array>
 #include <filesystem>
+#include <numeric>
 #include <random>
 #include <set>
 
@@ -129,7 +131,8 @@ TEST_P(Ranks, AnswersSummedBeforeTheyReturnAreClose) {
   }
 }
 
-TEST_P(Ranks, ReducedAnswersAreFewer) {
+// Exact: one answer for each pair of a token and an expert; reduced: one for each row, to where the row came from.
+TEST_P(Ranks, ReducedAnswersAreAsManyAsRows) {
   ExpertParallel parallel = even_parallel();
   const auto exact = std::make_shared<ExpertParallel>(parallel);
   parallel.reduce_answers = true;
@@ -137,7 +140,13 @@ TEST_P(Ranks, ReducedAnswersAreFewer) {
   MiniMaxM2ForCausalLM exact_model = split_model(exact), reduced_model = split_model(reduced);
   exact_model.forward(own_input());
   reduced_model.forward(own_input());
-  EXPECT_LE(reduced->traffic.answers_sent, exact->traffic.answers_sent);
+  const auto over_ranks = [](std::int64_t ExchangeTraffic::* counter, const ExpertParallel& of) {
+    const std::array<std::int64_t, 1> own{of.traffic.*counter};
+    const std::vector<std::int64_t> all = session().world().all_gather_values(own);
+    return std::accumulate(all.begin(), all.end(), std::int64_t{0});
+  };
+  EXPECT_EQ(over_ranks(&ExchangeTraffic::answers_sent, *reduced), over_ranks(&ExchangeTraffic::rows_sent, *reduced));
+  EXPECT_EQ(over_ranks(&ExchangeTraffic::answers_sent, *exact) * 12, over_ranks(&ExchangeTraffic::pair_bytes, *exact));
 }
 
 TEST_P(Ranks, NoRankSavesHalfAModel) {
@@ -149,39 +158,78 @@ TEST_P(Ranks, NoRankSavesHalfAModel) {
   EXPECT_FALSE(std::filesystem::exists(folder));
 }
 
-// From the reference's choice of experts: each token crosses once to each other rank that has one of them.
-TEST(Traffic, IsTheLeastThatIsNeeded) {
-  const Fixture fixture("tiny-f32");
-  const InputIds input = fixture.input_ids();
-  const int rank = session().rank(), size = session().size();
-  const MiniMaxM2Config config = fixture.model(DType::float32).config();
-  const ExpertPlacement placement = ExpertPlacement::even(config.num_hidden_layers, config.num_local_experts, size);
-  const auto parallel =
-      std::make_shared<ExpertParallel>(ExpertParallel{.group = session().world().split(0), .placement = placement});
-  ModelOptions options{.dtype = DType::float32, .exec = exec(), .expert_parallel = parallel};
-  MiniMaxM2ForCausalLM model = MiniMaxM2ForCausalLM::from_pretrained(fixture.folder, options);
-  model.forward(input);
+// Every expert on every rank, rank 0's copy first: rank r's token t goes to copy (t + r) % N.
+ExpertPlacement all_everywhere(const MiniMaxM2Config& config, int num_ranks) {
+  std::vector<int> ranks(num_ranks);
+  std::iota(ranks.begin(), ranks.end(), 0);
+  const std::vector<std::vector<int>> layer(config.num_local_experts, ranks);
+  return ExpertPlacement(std::vector(config.num_hidden_layers, layer), config.num_hidden_layers,
+                         config.num_local_experts, num_ranks, "test");
+}
 
-  const int top_k = config.num_experts_per_tok;
-  std::int64_t rows = 0, pairs = 0;
-  for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
-    const std::vector<int> chosen = fixture.ints("topk_index." + std::to_string(layer));
-    for (std::size_t begin = 0; begin < chosen.size(); begin += top_k) {
-      std::set<int> ranks;
-      for (int k = 0; k < top_k; ++k) {
-        const int to = placement.ranks_of(layer)[chosen[begin + k]][0];
-        if (to == rank) continue;
-        ranks.insert(to);
-        ++pairs;
-      }
-      rows += std::ssize(ranks);
-    }
+// What a rank sends for a pass over the fixture's tokens, and what comes back.
+class Traffic : public ::testing::Test {
+ protected:
+  const Fixture fixture{"tiny-f32"};
+  const InputIds input = fixture.input_ids();
+  const MiniMaxM2Config config = fixture.model(DType::float32).config();
+  const int rank = session().rank(), size = session().size();
+
+  // The counters of this rank after a pass over `ids`.
+  ExchangeTraffic traffic_of(const ExpertPlacement& placement, const InputIds& ids) const {
+    const auto parallel =
+        std::make_shared<ExpertParallel>(ExpertParallel{.group = session().world().split(0), .placement = placement});
+    ModelOptions options{.dtype = DType::float32, .exec = exec(), .expert_parallel = parallel};
+    options.backend.dispatcher = DispatcherBackend::all_to_all;
+    MiniMaxM2ForCausalLM model = MiniMaxM2ForCausalLM::from_pretrained(fixture.folder, options);
+    model.forward(ids);
+    return parallel->traffic;
   }
-  const ExchangeTraffic& found = parallel->traffic;
-  EXPECT_EQ(found.rows_sent, rows);
-  EXPECT_EQ(found.row_bytes, rows * config.hidden_size * 4);
-  EXPECT_EQ(found.pair_bytes, size > 1 ? pairs * 12 : 0);
-  EXPECT_EQ(found.token_layers, size > 1 ? std::ssize(input.ids) * config.num_hidden_layers : 0);
+
+  // From the reference's choice of experts: each token crosses once to each other rank that has one of them, and each
+  // of its experts there answers. All ranks pass the same tokens.
+  void expect_least(const ExpertPlacement& placement) const {
+    std::int64_t rows = 0, pairs = 0, answers = 0;
+    const int top_k = config.num_experts_per_tok;
+    for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
+      const std::vector<int> chosen = fixture.ints("topk_index." + std::to_string(layer));
+      for (int from = 0; from < size; ++from) {
+        for (std::size_t i = 0; i < chosen.size(); i += top_k) {
+          std::set<int> ranks;
+          for (int k = 0; k < top_k; ++k) {
+            const std::vector<int>& copies = placement.ranks_of(layer)[chosen[i + k]];
+            const int to = copies[(i / top_k + from) % copies.size()];
+            if (to == from) continue;
+            answers += to == rank;
+            if (from != rank) continue;
+            ranks.insert(to);
+            ++pairs;
+          }
+          rows += std::ssize(ranks);
+        }
+      }
+    }
+    const ExchangeTraffic found = traffic_of(placement, input);
+    const std::int64_t row_bytes = config.hidden_size * 4;
+    EXPECT_EQ(found.rows_sent, rows);
+    EXPECT_EQ(found.row_bytes, rows * row_bytes);
+    EXPECT_EQ(found.pair_bytes, pairs * 12);
+    EXPECT_EQ(found.answers_sent, answers);
+    EXPECT_EQ(found.answer_bytes, answers * row_bytes);
+    EXPECT_EQ(found.token_layers, std::ssize(input.ids) * config.num_hidden_layers);
+  }
+};
+
+TEST_F(Traffic, IsTheLeastThatIsNeeded) {
+  expect_least(ExpertPlacement::even(config.num_hidden_layers, config.num_local_experts, size));
+}
+
+TEST_F(Traffic, IsTheLeastWithReplicas) { expect_least(random_placement(config, size)); }
+
+// As in decoding: copies of each expert are everywhere, and each rank's one token takes the copy that is its own turn.
+TEST_F(Traffic, PassesOfOneTokenUseAllReplicas) {
+  const InputIds one{.num_sequences = 1, .length = 1, .ids = {input.ids[0]}};
+  EXPECT_EQ(traffic_of(all_everywhere(config, size), one).rows_sent, 0);
 }
 
 // Matrix i of a stack, as it is stored.
