@@ -7,6 +7,7 @@ namespace m2 {
 
 void run_job(const Deck& deck, Communicator& world, bool check_only) {
   require_same_deck(deck, world);
+  require_same_kernels(world);
   switch (deck.job) {
     case Job::generate:
       return run_generate(deck, world, check_only);

@@ -12,6 +12,7 @@
 #include "core/error.hpp"
 #include "io/file.hpp"
 #include "io/hash.hpp"
+#include "kernels/panel_gemm.hpp"
 
 namespace m2 {
 namespace {
@@ -67,6 +68,11 @@ void require_same_deck(const Deck& deck, Communicator& world) {
   if (world.size() == 1) return;
   require_same_lines("decks", deck_text(deck), "give all the same", world);
   require_same_lines("input files", contents_text(deck), "give all the same", world);
+}
+
+void require_same_kernels(Communicator& world) {
+  require_same_lines("kernels", fmt::format("matrix multiplication: {}\n", panel_kernel_name()),
+                     "results would differ in their last bits; use hosts with one kind of processor", world);
 }
 
 }  // namespace m2

@@ -17,4 +17,7 @@ void require_same_lines(std::string_view what, const std::string& lines, std::st
 /// checkpoint, which is compared where it is opened. Collective.
 void require_same_deck(const Deck& deck, Communicator& world);
 
+/// Throws UsageError unless every rank's processor gets the same kernels: others differ in the last bits. Collective.
+void require_same_kernels(Communicator& world);
+
 }  // namespace m2
