@@ -204,5 +204,19 @@ TEST(Hdf5, IsReadableByH5dump) {
   EXPECT_THAT(all, HasSubstr("(2,0,0): 3"));
 }
 
+// The space is there when the file is made, in one piece, and nobody writes zeros into it first.
+TEST(Hdf5, DatasetsAreContiguousAllocatedEarlyAndNeverFilled) {
+  const TemporaryFolder folder;
+  const Hdf5Example example;
+  example.write(folder / "a.h5");
+  const std::string all = output_of("h5dump --properties --header " + (folder / "a.h5") + " 2>&1");
+  if (all.find("not found") != std::string::npos) GTEST_SKIP() << "h5dump is not installed";
+  for (const std::string property : {"CONTIGUOUS", "FILL_TIME H5D_FILL_TIME_NEVER", "H5D_ALLOC_TIME_EARLY"}) {
+    std::size_t count = 0;
+    for (std::size_t at = all.find(property); at != std::string::npos; at = all.find(property, at + 1)) ++count;
+    EXPECT_EQ(count, example.plans.size()) << property << " of each dataset:\n" << all;
+  }
+}
+
 }  // namespace
 }  // namespace m2
