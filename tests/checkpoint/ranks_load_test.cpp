@@ -2,13 +2,16 @@
 // Loading on several ranks: each gets the bits of its experts and of what all hold, and reads no byte more.
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <fstream>
 #include <optional>
+#include <thread>
 
 #include "checkpoint/convert.hpp"
 #include "checkpoint/counting_source.hpp"
 #include "checkpoint/hugging_face_folder.hpp"
 #include "checkpoint/pretrained.hpp"
+#include "checkpoint/ranks_progress.hpp"
 #include "checkpoint/synthetic_checkpoint.hpp"
 #include "core/error.hpp"
 #include "io/temporary_folder.hpp"
@@ -232,6 +235,30 @@ TEST(RanksLoadMemory, IsThatOfTheOwnWeights) {
     EXPECT_GT(grown_bytes, own_bytes / 2) << "the measurement sees the weights";
   }
   world().barrier();
+}
+
+// All have a million bytes to do; the last rank has done a thousand of them when the others are ready.
+TEST(RanksProgressLine, NamesTheSlowestRankAndItsRate) {
+  const int last = world().size() - 1;
+  const bool speaks = world().rank() == 0;
+  if (speaks) ::testing::internal::CaptureStderr();
+  {
+    RanksProgress progress("load", 1'000'000, &world());
+    EXPECT_EQ(progress.total_bytes(), 1'000'000u * world().size());
+    progress.own().add(world().rank() == last ? 1000 : 1'000'000);
+    progress.own().print_at_end();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    EXPECT_GT(progress.finish(), 0.1);
+  }
+  if (!speaks) return;
+  const std::string line = ::testing::internal::GetCapturedStderr();
+  if (last == 0) {
+    EXPECT_THAT(line, ::testing::StartsWith("load    0%  1.0 kB of 1.0 MB  "));
+  } else {
+    EXPECT_THAT(line, HasSubstr(fmt::format(" {}.0 MB  ", world().size())));
+    EXPECT_THAT(line, ::testing::ContainsRegex(fmt::format("slowest rank {}: [0-9.]+ k?B/s\n$", last)))
+        << "a thousand bytes in a tenth of a second";
+  }
 }
 
 TEST(RanksOpen, EveryRankMustSeeTheSameFile) {
