@@ -2,29 +2,26 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <Kokkos_Core.hpp>
-#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <new>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "comm/launcher.hpp"
-#include "comm/session.hpp"
 #include "config/deck.hpp"
 #include "core/error.hpp"
 #include "core/stop_signal.hpp"
 #include "infer/jobs.hpp"
 #include "infer/output_lines.hpp"
 #include "infer/placement_file.hpp"
+#include "run_on_ranks.hpp"
 
+namespace m2 {
 namespace {
 
-// kRequeue: sysexits' EX_TEMPFAIL, which the Slurm scripts of inputs/slurm turn into a requeue.
-enum ExitCode { kDone = 0, kFailed = 1, kBadUsage = 2, kRequeue = 75, kSignalBase = 128 };
+constexpr int kRequeue = 75;  // sysexits' EX_TEMPFAIL, which the Slurm scripts of inputs/slurm turn into a requeue
 
 struct Arguments {
   std::string deck;
@@ -57,11 +54,7 @@ constexpr const char* kFooter =
     "Exit codes: 0 done, 1 failed, 2 bad deck or usage, 75 stopped by SIGUSR1: run it again\n"
     "with output.resume=true, 128 + signal when stopped by another signal.";
 
-std::vector<std::string> job_names() { return {m2::kEnumNames<m2::Job>.begin(), m2::kEnumNames<m2::Job>.end()}; }
-
-m2::Job job_of(const std::string& name) {
-  return m2::Job(std::ranges::find(m2::kEnumNames<m2::Job>, name) - m2::kEnumNames<m2::Job>.begin());
-}
+std::vector<std::string> job_names() { return {kEnumNames<Job>.begin(), kEnumNames<Job>.end()}; }
 
 // Returns an exit code for what ends here: --help, --version and bad arguments.
 std::optional<int> parse(int argc, char** argv, bool speaks, Arguments& arguments) {
@@ -97,66 +90,45 @@ std::optional<int> parse(int argc, char** argv, bool speaks, Arguments& argument
   return std::nullopt;
 }
 
-void make_placement(const Arguments& arguments) {
-  const m2::ExpertLoad load = m2::read_expert_load(arguments.expert_load);
-  const int num_layers = int(load.size()), num_experts = int(load[0].size());
-  const auto balanced = m2::balance_experts(load, arguments.num_ranks, arguments.num_replicas);
-  const auto even = m2::ExpertPlacement::even(num_layers, num_experts, arguments.num_ranks);
-  m2::print_now(m2::placement_text(balanced, num_layers));
-  fmt::print(stderr,
-             "m2: load of the busiest rank over the average, worst layer: {:.3f}, with experts in order {:.3f}\n",
-             m2::imbalance(balanced, load), m2::imbalance(even, load));
-}
-
-void run(Arguments& arguments, m2::Session& session) {
+void run(Arguments& arguments, Session& session) {
+  const bool speaks = session.rank() == 0;
   if (!arguments.print_deck.empty()) {
-    if (session.rank() == 0) m2::print_now(m2::print_deck(job_of(arguments.print_deck)));
+    if (speaks) print_now(print_deck(parse_enum<Job>(arguments.print_deck)));
     return;
   }
-  if (!arguments.expert_load.empty()) return session.rank() == 0 ? make_placement(arguments) : void();
-  const m2::Deck deck = m2::load_deck(arguments.deck, arguments.overrides);
-  arguments.resumable = deck.job != m2::Job::bench;
+  if (!arguments.expert_load.empty()) {
+    if (speaks) print_placement(arguments.expert_load, arguments.num_ranks, arguments.num_replicas);
+    return;
+  }
+  const Deck deck = load_deck(arguments.deck, arguments.overrides);
+  arguments.resumable = deck.job != Job::bench;
   // Unbound threads: several jobs on one machine must not end up on the same cores. Kokkos' warnings are about that.
   ::setenv("OMP_PROC_BIND", "false", /*overwrite=*/0);
   const Kokkos::ScopeGuard kokkos(Kokkos::InitializationSettings().set_disable_warnings(true));
-  m2::run_job(deck, session.world(), arguments.check);
+  run_job(deck, session.world(), arguments.check);
 }
 
-int run_on_all_ranks(int argc, char** argv, m2::Session& session) {
+int run_program(int argc, char** argv, Session& session) {
   Arguments arguments;
   if (const auto code = parse(argc, argv, session.rank() == 0, arguments)) return *code;
   try {
     run(arguments, session);
     return kDone;
-  } catch (const m2::Interrupted& stop) {
+  } catch (const Interrupted& stop) {  // on all ranks
     if (session.rank() == 0) {
       fmt::print(stderr, "m2: {}; {}\n", stop.what(),
                  arguments.resumable ? "lines in output.file are whole, and output.resume=true goes on behind them"
                                      : "nothing was written");
     }
-    return stop.signal() == SIGUSR1 ? int(kRequeue) : kSignalBase + stop.signal();
-  } catch (const m2::UsageError& error) {
-    session.fail(kBadUsage, fmt::format("m2: error: {}", error.what()));
+    return stop.signal() == SIGUSR1 ? kRequeue : kSignalBase + stop.signal();
   } catch (const std::bad_alloc&) {
-    session.fail(kFailed, "m2: error: out of memory; see m2 DECK --check, or set memory.limit_gib");
-  } catch (const std::exception& error) {
-    session.fail(kFailed, fmt::format("m2: error: {}", error.what()));
+    raise("out of memory; see m2 DECK --check, or set memory.limit_gib");
   }
 }
 
 }  // namespace
+}  // namespace m2
 
 int main(int argc, char** argv) {
-  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond its size limit is then an error of write(), and told as one
-  m2::install_stop_handler();
-  try {
-    m2::Session session;
-    return run_on_all_ranks(argc, argv, session);
-  } catch (const m2::UsageError& error) {  // the processes do not find each other: all come here
-    if (m2::read_launch().rank == 0) fmt::print(stderr, "m2: error: {}\n", error.what());
-    return kBadUsage;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "m2: error: {}\n", error.what());
-    return kFailed;
-  }
+  return m2::run_on_ranks("m2", [&](m2::Session& session) { return m2::run_program(argc, argv, session); });
 }

@@ -2,6 +2,7 @@
 #include "checkpoint/convert.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <memory>
 #include <unordered_map>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "checkpoint/ranks_progress.hpp"
 #include "checkpoint/share_by_bytes.hpp"
 #include "checkpoint/slab_converter.hpp"
+#include "core/byte_size.hpp"
 #include "core/error.hpp"
 #include "core/stop_signal.hpp"
 
@@ -181,6 +183,13 @@ MiniMaxM2Config planned_config(const TensorSource& source, DTypeChoice dtype) {
       break;
   }
   return config;
+}
+
+std::uint64_t parse_alignment(std::string_view text) {
+  const std::uint64_t bytes = parse_byte_size(text, "--alignment");
+  if (std::has_single_bit(bytes) && bytes >= kMinAlignmentBytes && bytes <= kMaxAlignmentBytes) return bytes;
+  throw UsageError(
+      fmt::format("--alignment is {}, {} bytes; expected a power of two from 4KiB to 1GiB, such as 4MiB", text, bytes));
 }
 
 ConvertResult import_checkpoint(const TensorSource& source, const std::string& out_path, DTypeChoice dtype,

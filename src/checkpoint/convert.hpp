@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -8,6 +9,7 @@
 
 #include "checkpoint/tensor_source.hpp"
 #include "comm/communicator.hpp"
+#include "config/enum_names.hpp"
 #include "io/hdf5.hpp"
 
 namespace m2 {
@@ -16,6 +18,8 @@ namespace m2 {
 /// expanded in float32 and then rounded to nearest even. `float8`: attention projections and experts become FP8 blocks,
 /// the rest is kept.
 enum class DTypeChoice { keep, bfloat16, float32, float8 };
+template <>
+inline constexpr std::array<std::string_view, 4> kEnumNames<DTypeChoice>{"keep", "bfloat16", "float32", "float8"};
 
 /// What transformers writes by default.
 inline constexpr std::uint64_t kDefaultShardBytes = 5'000'000'000;
@@ -25,6 +29,9 @@ struct ConvertResult {
   double seconds = 0;                   ///< with the flush to disk
   std::vector<std::string> non_finite;  ///< one line for each tensor with infinities or NaNs
 };
+
+/// "4MiB": what Hdf5Writer aligns to. Throws UsageError that names --alignment for anything else.
+std::uint64_t parse_alignment(std::string_view text);
 
 /// Writes `source` as an HDF5 checkpoint, streaming: memory does not grow with the model. A file at `out_path` is
 /// replaced when the new one is complete. With a communicator it is collective: each rank converts its share of the

@@ -163,4 +163,11 @@ DiffResult diff_checkpoints(const TensorSource& a, const TensorSource& b) {
   return result;
 }
 
+std::string diff_text(const DiffResult& result) {
+  std::string text;
+  for (const std::string& difference : result.differences) text += difference + "\n";
+  return text + fmt::format("{} tensors are equal bit by bit, {} {}\n", result.num_equal, result.differences.size(),
+                            result.differences.size() == 1 ? "difference" : "differences");
+}
+
 }  // namespace m2

@@ -26,6 +26,9 @@ struct VerifyResult {
 /// gets the result.
 VerifyResult verify_checkpoint(const TensorSource& source, Communicator* world = nullptr);
 
+/// The defects, a line each, and a line with the numbers.
+std::string verify_text(const VerifyResult& result, const std::string& path);
+
 struct DiffResult {
   std::int64_t num_equal = 0;            ///< tensors with equal bits, block scales included
   std::vector<std::string> differences;  ///< one line each, in the order of the tensors
@@ -34,5 +37,8 @@ struct DiffResult {
 /// Compares two checkpoints of any kind tensor by tensor, by their bits and, where these or the dtypes differ, by the
 /// largest difference of the values in float32; then configuration key by key and the other texts byte by byte.
 DiffResult diff_checkpoints(const TensorSource& a, const TensorSource& b);
+
+/// The differences, a line each, and a line with the numbers.
+std::string diff_text(const DiffResult& result);
 
 }  // namespace m2

@@ -8,6 +8,7 @@
 #include "checkpoint/ranks_progress.hpp"
 #include "checkpoint/share_by_bytes.hpp"
 #include "checkpoint/slab_reader.hpp"
+#include "core/byte_size.hpp"
 #include "core/error.hpp"
 #include "core/stop_signal.hpp"
 
@@ -89,6 +90,13 @@ VerifyResult verify_checkpoint(const TensorSource& source, Communicator* world) 
   result.bytes = progress.total_bytes();
   result.seconds = progress.finish();
   return result;
+}
+
+std::string verify_text(const VerifyResult& result, const std::string& path) {
+  std::string text;
+  for (const std::string& defect : result.defects) text += fmt::format("defect: {}\n", defect);
+  return text + fmt::format("{}: {} read, {} hashes compared, {} {}\n", path, byte_size_text(result.bytes),
+                            result.num_slabs, result.defects.size(), result.defects.size() == 1 ? "defect" : "defects");
 }
 
 }  // namespace m2

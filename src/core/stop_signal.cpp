@@ -36,6 +36,7 @@ void install_stop_handler() {
   action.sa_handler = remember;
   action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);
   for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) ::sigaction(signal, &action, nullptr);
+  ::signal(SIGXFSZ, SIG_IGN);
 }
 
 bool stop_requested() { return g_stop_signal.load(std::memory_order_relaxed) != 0; }

@@ -16,7 +16,8 @@ class Interrupted : public Error {
 };
 
 /// From now on SIGINT, SIGTERM and SIGUSR1 (Slurm's warning) only set a flag, so that long work can end cleanly. A
-/// second one of the same kind has its usual effect again: it ends a process that hangs.
+/// second one of the same kind has its usual effect again: it ends a process that hangs. A file that grows beyond its
+/// size limit ends no process either: the write fails, and is told as such.
 void install_stop_handler();
 
 /// Whether such a signal came.

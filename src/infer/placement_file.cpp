@@ -2,12 +2,14 @@
 #include "infer/placement_file.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <sstream>
 
 #include "core/error.hpp"
+#include "infer/output_lines.hpp"
 #include "io/file.hpp"
 
 namespace m2 {
@@ -156,6 +158,17 @@ double imbalance(const ExpertPlacement& placement, const ExpertLoad& load) {
     if (total > 0) worst = std::max(worst, *std::ranges::max_element(rank_load) * placement.num_ranks() / total);
   }
   return worst;
+}
+
+void print_placement(const std::string& load_path, int num_ranks, int num_replicas) {
+  const ExpertLoad load = read_expert_load(load_path);
+  const int num_layers = int(load.size()), num_experts = int(load[0].size());
+  const ExpertPlacement balanced = balance_experts(load, num_ranks, num_replicas);
+  const ExpertPlacement even = ExpertPlacement::even(num_layers, num_experts, num_ranks);
+  print_now(placement_text(balanced, num_layers));
+  fmt::print(stderr,
+             "m2: load of the busiest rank over the average, worst layer: {:.3f}, with experts in order {:.3f}\n",
+             imbalance(balanced, load), imbalance(even, load));
 }
 
 }  // namespace m2

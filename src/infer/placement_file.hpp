@@ -31,4 +31,7 @@ ExpertPlacement read_placement(const std::string& path, int num_layers, int num_
 /// Load of the busiest rank over the average, for each layer the worst: 1 is perfect balance.
 double imbalance(const ExpertPlacement& placement, const ExpertLoad& load);
 
+/// `m2 --make-placement`: a balanced placement for the loads of a file on standard output, and on stderr what it gains.
+void print_placement(const std::string& load_path, int num_ranks, int num_replicas);
+
 }  // namespace m2
