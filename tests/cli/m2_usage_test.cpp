@@ -109,6 +109,8 @@ TEST_F(M2Usage, UnknownKeysAndWrongTypes) {
                  folder_ / "deck.yaml" + ":7: unknown key 'sampling.temprature'; did you mean 'sampling.temperature'?");
   expect_failure(run(deck("prompts:\n  text: a\nsampling:\n  top_k: many\n")), 2, folder_ / "deck.yaml" + ":7:");
   expect_failure(run(deck("prompts:\n  text: a\n") + " batch.max_tokenz=5"), 2, "'batch.max_tokens'");
+  expect_failure(run(deck("prompts:\n  text: a\nbacth:\n")), 2,
+                 folder_ / "deck.yaml" + ":6: unknown key 'bacth'; did you mean 'batch'?");
 }
 
 TEST_F(M2Usage, MissingFiles) {
@@ -129,6 +131,28 @@ TEST_F(M2Usage, BadPrompts) {
   expect_failure(run(prompts("{\"token_ids\": [1]\n")), 1, where + ":1: not valid JSON");
   const std::string two = prompts("{\"token_ids\": [1]}\n{\"token_ids\": [1]}\n");
   expect_failure(run(two + " model.checkpoint=" + kDemo + " output.stream=always"), 2, "there are 2");
+}
+
+TEST_F(M2Usage, BadTexts) {
+  const std::string where = folder_ / "texts.jsonl";
+  const auto score = [&](const std::string& lines) {
+    write_bytes(where, lines);
+    write_bytes(folder_ / "deck.yaml",
+                "job: score\nmodel:\n  checkpoint: " + kTiny + "\ndata:\n  file: " + where + "\n");
+    return run(m2_program() + " " + folder_ / "deck.yaml");
+  };
+  expect_failure(score("{\"token_ids\": [1]}\n{\"token_ids\": [5, -1]}\n"), 1,
+                 where + ":2: token_ids[1] is -1, expected a whole number from 0 to 383 (vocab_size - 1)");
+  std::string ids = "1";
+  for (int i = 1; i < 513; ++i) ids += ",1";
+  expect_failure(score("{\"token_ids\": [" + ids + "]}\n"), 1,
+                 where + ":1: 513 tokens are more than the model's 512 positions (max_position_embeddings)");
+  expect_failure(score("{\"token_ids\": \"1 2\"}\n"), 1,
+                 where + ":1: 'token_ids' is of type string, expected a list of whole numbers");
+  expect_failure(score("{\"token_ids\": [\"1\"]}\n"), 1, where + ":1: token_ids[0] is \"1\", expected a whole number");
+  expect_failure(score("{\"text\": 1}\n"), 1, where + ":1: 'text' is of type number, expected text");
+  expect_failure(score("{\"prompt\": \"a\"}\n"), 1, where + ":1: unknown key 'prompt'");
+  expect_failure(score("{\"text\": \"a\"}\n"), 1, where + ":1: the checkpoint has no tokenizer");
 }
 
 TEST_F(M2Usage, NotEnoughMemoryIsSaidBeforeLoading) {
