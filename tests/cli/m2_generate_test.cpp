@@ -2,6 +2,7 @@
 // The program m2 generating: equal to the reference, whatever the threads and batches.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -121,6 +122,36 @@ TEST_F(M2Generate, ThreadsBatchesAndStorageChangeNoByte) {
   EXPECT_NE(generate(kDemo, prompts, keys + "sampling.seed=4").out, expected.out);
 }
 
+// One process that exchanges tokens with itself: the counters of the exchange show that it did.
+TEST_F(M2Generate, TheDispatcherChangesNoByte) {
+  const std::string prompts = read_bytes(M2_SOURCE_DIR "/inputs/demo/prompts.jsonl");
+  const std::string keys = "sampling.max_new_tokens=16 sampling.temperature=0.8 sampling.logprobs=true ";
+  const Outcome local = generate(kDemo, prompts, keys + "backend.dispatcher=local");
+  const Outcome exchanged = generate(kDemo, prompts, keys + "backend.dispatcher=all_to_all");
+  ASSERT_EQ(local.code, 0) << local.err;
+  ASSERT_EQ(exchanged.code, 0) << exchanged.err;
+  EXPECT_EQ(exchanged.out, local.out);
+  EXPECT_EQ(json_lines(local.out).size(), 6u);
+}
+
+TEST_F(M2Generate, MinPAndTheRepetitionPenaltyChangeTheText) {
+  const auto tokens = [&](const std::string& keys) {
+    const Outcome outcome = generate(kDemo, "{\"prompt\": \"KokkosM2 is a program\"}\n",
+                                     "sampling.max_new_tokens=24 sampling.ignore_eos=true output.stream=never " + keys);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return json_lines(outcome.out).at(0)["token_ids"].get<std::vector<int>>();
+  };
+  const std::vector<int> greedy = tokens("sampling.temperature=0"), hot = tokens("sampling.temperature=5");
+  EXPECT_NE(hot, greedy);
+  EXPECT_EQ(tokens("sampling.temperature=5 sampling.min_p=1"), greedy) << "only the likeliest token is left";
+  EXPECT_NE(tokens("sampling.temperature=5 sampling.min_p=0.1"), hot);
+
+  std::vector<int> once = tokens("sampling.temperature=0 sampling.repetition_penalty=100");
+  EXPECT_NE(once, greedy);
+  std::ranges::sort(once);
+  EXPECT_EQ(std::ranges::adjacent_find(once), once.end()) << "a token that was seen is next to impossible";
+}
+
 TEST_F(M2Generate, StreamsTheTextOfOnePrompt) {
   const Outcome outcome =
       generate(kDemo, "{\"prompt\": \"A language model\"}\n",
@@ -128,6 +159,28 @@ TEST_F(M2Generate, StreamsTheTextOfOnePrompt) {
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const Json line = json_lines(read_bytes(folder_ / "out.jsonl")).at(0);
   EXPECT_EQ(outcome.out, "A language model" + line["text"].get<std::string>() + "\n");
+}
+
+// auto, on a terminal and off it. A terminal ends lines with "\r\n".
+TEST_F(M2Generate, StreamsTheTextToATerminal) {
+  if (run("command -v script").code != 0) {
+    GTEST_SKIP() << "the program `script` (package bsdutils or util-linux), which plays the terminal, is missing";
+  }
+  const std::string one = "{\"prompt\": \"A language model\"}\n";
+  const std::string keys = "sampling.max_new_tokens=6 output.stream=";
+  const Outcome line = generate(kDemo, one, keys + "auto");
+  ASSERT_EQ(line.code, 0) << line.err;
+  const std::string text = json_lines(line.out).at(0)["text"];
+  const auto on_terminal = [&](const std::string& more) {
+    const Outcome outcome = run("script -qec '" + m2_program() + " " + folder_ / "deck.yaml" + " " + keys + more +
+                                " 2>/dev/null' /dev/null");
+    EXPECT_EQ(outcome.code, 0) << outcome.out;
+    return outcome.out;
+  };
+  EXPECT_EQ(on_terminal("auto"), "A language model" + text + "\r\n");
+  EXPECT_EQ(on_terminal("never"), line.out.substr(0, line.out.size() - 1) + "\r\n");
+  generate(kDemo, one + one, keys + "auto");
+  EXPECT_THAT(on_terminal("auto"), StartsWith("{\"id\":0,")) << "the texts of two prompts would mix";
 }
 
 }  // namespace

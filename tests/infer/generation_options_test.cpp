@@ -45,6 +45,36 @@ TEST(GenerationOptions, GreedyUnlessTheCheckpointOrTheDeckSamples) {
   EXPECT_EQ(mine.top_p, 1.0);
 }
 
+TEST(GenerationOptions, EveryKeyOfSamplingIsPassedOn) {
+  const SamplingSection deck{.max_new_tokens = 12,
+                             .temperature = 0.5,
+                             .top_k = 7,
+                             .top_p = 0.75,
+                             .min_p = 0.125,
+                             .repetition_penalty = 1.25,
+                             .seed = 1234567890123456789,
+                             .stop = {"end", "\n"},
+                             .stop_token_ids = {9, 8},
+                             .ignore_eos = true,
+                             .logprobs = true};
+  // All of them: with one more in the section, this line does not compile until the new one is looked at here.
+  const auto& [max_new_tokens, temperature, top_k, top_p, min_p, repetition_penalty, seed, stop, stop_token_ids,
+               ignore_eos, logprobs] = deck;
+  MiniMaxM2Config config = test::tiny_config();
+  config.eos_token_id = {2};
+  const GenerationOptions options = resolve_generation_options(deck, {}, config, &tokenizer());
+  EXPECT_EQ(options.max_new_tokens, max_new_tokens);
+  EXPECT_EQ(options.sampling.temperature, temperature);
+  EXPECT_EQ(options.sampling.top_k, top_k);
+  EXPECT_EQ(options.sampling.top_p, top_p);
+  EXPECT_EQ(options.sampling.min_p, min_p);
+  EXPECT_EQ(options.sampling.repetition_penalty, repetition_penalty);
+  EXPECT_EQ(options.sampling.seed, std::uint64_t(seed));
+  EXPECT_EQ(options.stop, stop);
+  EXPECT_EQ(options.stop_token_ids, stop_token_ids) << "and none of the model's own: ignore_eos is " << ignore_eos;
+  EXPECT_EQ(options.logprobs, logprobs);
+}
+
 TEST(GenerationOptions, EndOfSequenceFromTheFirstThatNamesOne) {
   MiniMaxM2Config config = test::tiny_config();
   config.eos_token_id = {2};
