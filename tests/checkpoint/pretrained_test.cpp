@@ -7,6 +7,7 @@
 #include "checkpoint/hugging_face_folder.hpp"
 #include "checkpoint/inspect.hpp"
 #include "checkpoint/model_source.hpp"
+#include "checkpoint/slab_loader.hpp"
 #include "core/error.hpp"
 #include "io/temporary_folder.hpp"
 #include "model/minimax_m2_for_causal_lm.hpp"
@@ -161,6 +162,37 @@ TEST(LoadParameters, SaysWhatTheModelDoesNotHave) {
   parameters = model.parameters();
   parameters.back().shape = {384, 65};
   EXPECT_EQ(message(), fmt::format("'{}': lm_head has shape [384, 64], the model expects [384, 65]", source->path()));
+}
+
+// A checkpoint of which the names alone are there.
+class UnreadSource : public TensorSource {
+ public:
+  explicit UnreadSource(const MiniMaxM2Config& config) : TensorSource("huge.h5", config) {
+    std::vector<StoredTensor> tensors;
+    for (const NativeTensor& tensor : native_tensors(config)) {
+      tensors.push_back({tensor, tensor.kind == TensorKind::router ? DType::float32 : DType::bfloat16, {}});
+    }
+    set_tensors(std::move(tensors));
+  }
+  void read(const StoredTensor& tensor, std::uint64_t, std::span<std::byte>) const override {
+    ADD_FAILURE() << tensor.name << " was read";
+  }
+};
+
+TEST(LoadParameters, RefusesWhatDoesNotFitBeforeItReads) {
+  if (!kHostReachesParameters) GTEST_SKIP() << "the free memory of a device is not known";
+  MiniMaxM2Config config;
+  config.hidden_size = 1 << 17;
+  config.vocab_size = 1 << 24;  // embedding and head: 2^41 values of two bytes each
+  config.num_hidden_layers = 1;
+  config.num_local_experts = config.num_experts_per_tok = 1;
+  MiniMaxM2ForCausalLM model(config, {.exec = test::exec()});
+  std::vector<Parameter> parameters = model.parameters();
+  EXPECT_THAT([&] { load_parameters(UnreadSource(config), parameters, test::exec(), DType::bfloat16); },
+              ThrowsMessage<Error>(::testing::MatchesRegex(
+                  "the parameters of 'huge.h5' need 8.8 TB of memory, and [0-9.]+ [kMGT]B are available: use a machine "
+                  "with more, or a checkpoint with smaller weights \\(m2-convert export --dtype float8\\)")));
+  EXPECT_EQ(model.lm_head.data(), nullptr);
 }
 
 TEST(LoadParameters, CountsItsBytes) {

@@ -136,6 +136,15 @@ TEST_F(Convert, MemoryDoesNotGrowWithTheModel) {
     EXPECT_EQ(exported.exit_code, 0) << exported.err;
     EXPECT_LT(exported.peak_resident_bytes, limit_bytes) << dtype;
   }
+  // Conversions of dtype, of bfloat16 and of what was just quantised.
+  for (const std::string from : {"in", "float8"}) {
+    for (const std::string dtype : {"bfloat16", "float32"}) {
+      const ProgramResult converted = run({"import", folder_ / from, folder_ / "model.h5", "--dtype", dtype});
+      EXPECT_EQ(converted.exit_code, 0) << converted.err;
+      EXPECT_GT(std::filesystem::file_size(folder_ / "model.h5"), dtype == "float32" ? 500'000'000u : 250'000'000u);
+      EXPECT_LT(converted.peak_resident_bytes, limit_bytes) << from << " as " << dtype;
+    }
+  }
 }
 
 TEST_F(Convert, ASignalLeavesNothingBehind) {
