@@ -62,8 +62,13 @@ JobState BatchJob::wait_for_restart() const {
   return poll(*this, [](const JobState& state) { return state.restarts > 0 || state.ended(); });
 }
 
-void BatchJob::warn() const {
-  const Outcome outcome = run("scancel --signal=USR1 " + id_);
+void BatchJob::send(const std::string& signal) const {
+  const Outcome outcome = run("scancel --signal=" + signal + " " + id_);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+}
+
+void BatchJob::requeue() const {
+  const Outcome outcome = run("scontrol requeue " + id_);
   EXPECT_EQ(outcome.code, 0) << outcome.err;
 }
 

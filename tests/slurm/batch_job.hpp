@@ -30,8 +30,10 @@ class BatchJob {
   JobState wait() const;
   /// The state when the job was put back into the queue or has ended, or after two minutes.
   JobState wait_for_restart() const;
-  /// Sends SIGUSR1 to every rank, as Slurm does before the time is over.
-  void warn() const;
+  /// Sends a signal to every rank: "USR1" is what Slurm does before the time is over.
+  void send(const std::string& signal) const;
+  /// Puts the job back into the queue, as Slurm does when it preempts it.
+  void requeue() const;
 
   std::string log() const;
   std::string last_line_of_log() const;

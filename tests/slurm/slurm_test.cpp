@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <thread>
 
 #include "cli/shell.hpp"
@@ -22,6 +23,11 @@ constexpr int kRanks = 2;
 
 const std::string kDemo = M2_SOURCE_DIR "/inputs/demo";
 const std::string kModel = " model.checkpoint=" + kDemo + "/checkpoint";
+
+std::size_t num_lines(const std::string& path) {
+  const std::string text = read_bytes(path);
+  return std::size_t(std::ranges::count(text, '\n'));
+}
 
 class Slurm : public ::testing::Test {
  protected:
@@ -55,6 +61,21 @@ class Slurm : public ::testing::Test {
     write_bytes(folder_ / name, text);
   }
 
+  static constexpr std::size_t kPrompts = 120;
+
+  // Of a job that has kPrompts to generate.
+  std::string long_job() const {
+    write_prompts("prompts.jsonl", kPrompts);
+    return " prompts.file=" + folder_ / "prompts.jsonl" + " batch.max_sequences=2";
+  }
+
+  // Waits until a job has written some lines of text.jsonl.
+  void wait_for_lines() const {
+    for (int i = 0; i < 600 && num_lines(folder_ / "text.jsonl") < 5; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+  }
+
   // A program m2, or another one, that is a few lines of shell; returns the setting that makes a job use it.
   std::string stand_in(const std::string& lines, const std::string& name = "m2") const {
     write_bytes(folder_ / name, "#!/bin/bash\n" + lines + "\n");
@@ -69,11 +90,6 @@ void expect_done(const BatchJob& job) {
   const JobState state = job.wait();
   EXPECT_EQ(state.name, "COMPLETED") << job.log();
   EXPECT_EQ(state.exit_code, "0:0");
-}
-
-std::size_t num_lines(const std::string& path) {
-  const std::string text = read_bytes(path);
-  return std::size_t(std::ranges::count(text, '\n'));
 }
 
 TEST_F(Slurm, GeneratedTextEqualsTheDirectRun) {
@@ -103,14 +119,10 @@ TEST_F(Slurm, ConversionEqualsADirectOne) {
 }
 
 TEST_F(Slurm, AWarnedJobGoesBackIntoTheQueueAndLosesNothing) {
-  constexpr std::size_t kPrompts = 120;
-  write_prompts("prompts.jsonl", kPrompts);
-  const std::string keys = " prompts.file=" + folder_ / "prompts.jsonl" + " batch.max_sequences=2";
+  const std::string keys = long_job();
   const BatchJob job(folder_.path(), "generate", kRanks, settings("batch", keys + " output.file=text.jsonl"));
-  for (int i = 0; i < 600 && num_lines(folder_ / "text.jsonl") < 5; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-  job.warn();
+  wait_for_lines();
+  job.send("USR1");
   EXPECT_EQ(job.wait_for_restart().restarts, 1) << job.log();
   const std::size_t when_stopped = num_lines(folder_ / "text.jsonl");
   EXPECT_GE(when_stopped, 5u) << job.log();
@@ -119,6 +131,36 @@ TEST_F(Slurm, AWarnedJobGoesBackIntoTheQueueAndLosesNothing) {
   EXPECT_EQ(read_bytes(folder_ / "text.jsonl"), direct("batch", keys));
   EXPECT_THAT(job.log(), AllOf(HasSubstr("goes back into the queue"), HasSubstr("start 1: "),
                                HasSubstr(" for " + std::to_string(kPrompts - when_stopped) + " prompts in ")));
+}
+
+// The script's own request. The limit is what Slurm is to warn before, so that it does as soon as it looks, within half
+// a minute.
+TEST_F(Slurm, SlurmWarnsEveryRankBeforeTheTimeIsOver) {
+  for (const std::string script : {"generate", "score"}) {
+    const std::string program = stand_in(
+        "[ -z \"$SLURM_RESTART_COUNT\" ] || exit 0\n"
+        "trap 'echo warned >>'$SLURM_PROCID'; exit 75' USR1\n"
+        "for i in {1..100}; do sleep 1; done\n"
+        "exit 1");
+    const BatchJob job(folder_.path(), script, 2, program, "--time=2");
+    expect_done(job);
+    EXPECT_EQ(job.state().restarts, 1);
+    for (const std::string rank : {"0", "1"}) {
+      EXPECT_EQ(read_bytes(folder_ / rank), "warned\n") << rank;
+      std::filesystem::remove(folder_ / rank);
+    }
+  }
+}
+
+TEST_F(Slurm, APreemptedJobGoesOnWhereItWas) {
+  const std::string keys = long_job();
+  const BatchJob job(folder_.path(), "generate", kRanks, settings("batch", keys + " output.file=text.jsonl"));
+  wait_for_lines();
+  job.requeue();
+  EXPECT_LT(num_lines(folder_ / "text.jsonl"), kPrompts);
+  EXPECT_EQ(job.wait_for_restart().restarts, 1) << job.log();
+  expect_done(job);
+  EXPECT_EQ(read_bytes(folder_ / "text.jsonl"), direct("batch", keys));
 }
 
 TEST_F(Slurm, OneOfAnArrayGoesBackAloneAndItsSlowRankIsWaitedFor) {
@@ -151,6 +193,9 @@ TEST_F(Slurm, RanksGetTheirThreadsAndTheirGpu) {
   // The threads are not bound, because this Slurm binds no ranks.
   EXPECT_EQ(read_bytes(folder_ / "0"), "generate.yaml output.resume=true 2 false cores 0\n");
   EXPECT_EQ(read_bytes(folder_ / "1"), "generate.yaml output.resume=true 2 false cores 1\n");
+  const std::string convert = stand_in("echo \"$* $OMP_NUM_THREADS $OMP_PROC_BIND $OMP_PLACES\" >done", "m2-convert");
+  expect_done(BatchJob(folder_.path(), "convert", 1, convert + " HF_DIR=in CHECKPOINT=out", "--cpus-per-task=2"));
+  EXPECT_EQ(read_bytes(folder_ / "done"), "import in out 2 false cores\n");
 }
 
 // A failed job: state, exit code, and the last line of its log.
@@ -162,6 +207,13 @@ void expect_failed(const BatchJob& job, const std::string& exit_code, const std:
   EXPECT_THAT(job.last_line_of_log(), AllOf(HasSubstr(" FAILED with exit code "), HasSubstr(cause))) << job.log();
 }
 
+// One that was killed just now: the job's end must come soon.
+void expect_failed_soon(const BatchJob& job, const std::string& exit_code, const std::string& cause) {
+  const auto begin = std::chrono::steady_clock::now();
+  expect_failed(job, exit_code, cause);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10)) << job.log();
+}
+
 TEST_F(Slurm, TheLogOfAFailedJobEndsWithTheCause) {
   const std::string folder = folder_.path();
   expect_failed(BatchJob(folder, "generate", kRanks, settings("batch", "sampling.sed=7 output.file=x.jsonl")), "2:0",
@@ -171,6 +223,37 @@ TEST_F(Slurm, TheLogOfAFailedJobEndsWithTheCause) {
   expect_failed(BatchJob(folder, "score", kRanks, no_checkpoint), "1:0", "none.h5");
   expect_failed(BatchJob(folder, "convert", kRanks, "HF_DIR=none CHECKPOINT=x.h5"), "1:0",
                 "'none' does not exist; expected an HDF5 checkpoint or a Hugging Face folder");
+}
+
+TEST_F(Slurm, SigtermEndsTheJobForGood) {
+  const BatchJob job(folder_.path(), "generate", kRanks, settings("batch", long_job() + " output.file=text.jsonl"));
+  wait_for_lines();
+  job.send("TERM");
+  expect_failed(job, "143:0", "");
+  EXPECT_TRUE(read_bytes(folder_ / "text.jsonl").ends_with("}\n"));
+}
+
+TEST_F(Slurm, AKilledRankEndsTheJobAndTheLastLineSaysWhich) {
+  const BatchJob job(folder_.path(), "generate", kRanks, settings("batch", long_job() + " output.file=text.jsonl"));
+  wait_for_lines();
+  const Outcome killed = run("kill -KILL $(pgrep -n -f '^" + m2_program() + ".*" + folder_ / "prompts.jsonl')");
+  EXPECT_EQ(killed.code, 0) << killed.err;
+  expect_failed_soon(job, "137:0", ": Killed");
+}
+
+// One that is not, or no longer, in MPI: nobody tells Slurm's PMIx.
+TEST_F(Slurm, ARankThatIsKilledOutsideMpiEndsTheJob) {
+  for (const std::string script : {"generate", "score", "convert"}) {
+    const std::string name = script == "convert" ? "m2-convert" : "m2";
+    const std::string program = stand_in("[ $SLURM_PROCID = 0 ] || kill -KILL $$\necho >begun\nsleep 60", name);
+    const BatchJob job(folder_.path(), script, 2, program);
+    for (int i = 0; i < 600 && !std::filesystem::exists(folder_ / "begun"); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    // convert.sbatch lets Slurm end the other rank, whose 143 is the highest code then.
+    expect_failed_soon(job, script == "convert" ? "143:0" : "137:0", "task 1: Killed");
+    std::filesystem::remove(folder_ / "begun");
+  }
 }
 
 TEST_F(Slurm, RanksThatCouldNotBeStartedAreNoSuccess) {
