@@ -27,7 +27,12 @@ format_check() {
   return 1
 }
 
-cuda_check() { configure cuda-check && build cuda-check; }
+# nccl_link_check says "no GPU to run on" where there is none, and is built only where NCCL is.
+cuda_check() {
+  configure cuda-check && build cuda-check || return
+  local program=build/cuda-check/bin/nccl_link_check
+  [ ! -x $program ] || $program
+}
 
 tests() {
   local shown=()
