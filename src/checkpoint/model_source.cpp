@@ -71,11 +71,12 @@ ModelSource::ModelSource(const MiniMaxM2Config& config, const std::vector<Parame
       continue;
     }
     const DType dtype = parameter.weight->dtype();
-    matrices_[tensor.name] = parameter.weight->data();
+    const bool is_in_panels = parameter.weight->layout() == WeightLayout::panels;
+    matrices_[tensor.name] = {parameter.weight->data(), is_in_panels ? parameter.weight->num_columns() : 0};
     tensors.push_back({tensor, dtype, {}});
     if (dtype == DType::float8_e4m3fn) {
       tensors.push_back({scales_of(tensor), DType::float32, {}});
-      matrices_[tensors.back().name] = reinterpret_cast<const std::byte*>(parameter.weight->scale_inv().data());
+      matrices_[tensors.back().name] = {reinterpret_cast<const std::byte*>(parameter.weight->scale_inv().data()), 0};
     }
   }
   set_tensors(std::move(tensors));
@@ -86,7 +87,29 @@ void ModelSource::read(const StoredTensor& tensor, std::uint64_t byte_offset, st
     std::memcpy(out.data(), vector->second.data() + byte_offset, out.size());
     return;
   }
-  copy_to_host(exec_, matrices_.at(tensor.name) + byte_offset, out);
+  const Matrix& matrix = matrices_.at(tensor.name);
+  if (matrix.panel_columns > 0) return read_panels(matrix, tensor.dtype, byte_offset, out);
+  copy_to_host(exec_, matrix.begin + byte_offset, out);
+}
+
+// The rows that the bytes belong to, panel by panel, and of those what was asked for.
+void ModelSource::read_panels(const Matrix& matrix, DType dtype, std::uint64_t byte_offset,
+                              std::span<std::byte> out) const {
+  thread_local std::vector<std::byte> rows;
+  const std::uint64_t row_bytes = std::uint64_t(matrix.panel_columns) * size_bytes(dtype);
+  while (!out.empty()) {
+    const std::uint64_t row = byte_offset / row_bytes, panel = row / kPanelRows;
+    const std::uint64_t last_row = (byte_offset + out.size() + row_bytes - 1) / row_bytes;
+    const int begin = int(row % kPanelRows),
+              end = int(std::min<std::uint64_t>(last_row - panel * kPanelRows, kPanelRows));
+    rows.resize(std::size_t(end - begin) * row_bytes);
+    unpack_panel(dtype, matrix.panel_columns, matrix.begin + panel * kPanelRows * row_bytes, begin, end, rows.data());
+    const std::uint64_t skipped_bytes = byte_offset % row_bytes;
+    const std::size_t count = std::min<std::size_t>(out.size(), rows.size() - skipped_bytes);
+    std::memcpy(out.data(), rows.data() + skipped_bytes, count);
+    byte_offset += count;
+    out = out.subspan(count);
+  }
 }
 
 void MiniMaxM2ForCausalLM::save_pretrained(const std::string& folder) const {

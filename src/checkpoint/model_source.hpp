@@ -25,7 +25,13 @@ class ModelSource final : public TensorSource {
  private:
   ExecSpace exec_;
   std::unordered_map<std::string, std::vector<std::byte>> vectors_;  // small: copied to the host
-  std::unordered_map<std::string, const std::byte*> matrices_;       // in MemorySpace
+  struct Matrix {
+    const std::byte* begin;  // in MemorySpace
+    int panel_columns;       // if not 0: rows of so many values lie in panels
+  };
+  void read_panels(const Matrix& matrix, DType dtype, std::uint64_t byte_offset, std::span<std::byte> out) const;
+
+  std::unordered_map<std::string, Matrix> matrices_;
 };
 
 }  // namespace m2

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <utility>
+
+#include "checkpoint/fetch_ahead.hpp"
 
 namespace m2 {
 namespace {
@@ -24,7 +27,11 @@ std::uint64_t LoadPlan::bytes_read_here() const {
 
 ParallelLoad::ParallelLoad(const TensorSource& source, const ExecSpace& exec, std::size_t read_bytes,
                            const LoadPlan& plan, RanksProgress& progress)
-    : exec_(exec), plan_(plan), progress_(progress), loader_(source, exec, read_bytes, progress.own()) {
+    : source_(source),
+      exec_(exec),
+      plan_(plan),
+      progress_(progress),
+      loader_(source, exec, read_bytes, progress.own()) {
   for (const SharedSlabs& shared : plan.shared) {
     std::vector<std::size_t>& numbers = read_number_.emplace_back(shared.targets.size(), kNotRead);
     for (std::size_t i = 0; i < shared.targets.size(); ++i) {
@@ -70,6 +77,9 @@ void ParallelLoad::broadcast_all(BackgroundTasks& reads) {
 }
 
 void ParallelLoad::run(int num_threads) {
+  std::vector<SlabPlace> places;
+  for (const SlabTarget& target : copies_) places.push_back({target.tensor, target.slab});
+  const FetchAhead fetch(source_, std::move(places), progress_.own());
   BackgroundTasks reads(copies_.size(), num_threads, [this](std::size_t number) { read(number); });
   for (const SlabTarget& target : shared_conversions_) loader_.convert(target);
   broadcast_all(reads);

@@ -35,6 +35,7 @@ class ParallelLoad {
   void wait_for_read(std::size_t number, BackgroundTasks& reads);
   void broadcast_all(BackgroundTasks& reads);
 
+  const TensorSource& source_;
   ExecSpace exec_;
   const LoadPlan& plan_;
   RanksProgress& progress_;

@@ -94,13 +94,13 @@ void require_memory(const TensorSource& source, std::int64_t needed_bytes, const
 
 // What fills the memory that begins at `begin`: all slabs, or those of the experts that lie here.
 void append_slabs(const TensorSource& source, const Parameter& parameter, const StoredTensor& tensor, DType dtype,
-                  std::byte* begin, std::vector<SlabTarget>& out) {
+                  std::byte* begin, int panel_columns, std::vector<SlabTarget>& out) {
   const auto num_local = parameter.experts.empty() ? tensor.num_slabs : std::int64_t(parameter.experts.size());
   for (std::int64_t i = 0; i < num_local; ++i) {
     const std::int64_t slab = parameter.experts.empty() ? i : parameter.experts[std::size_t(i)];
     M2_REQUIRE(slab >= 0 && slab < tensor.num_slabs, "'{}': {} has no expert {}, only 0 to {}", source.path(),
                tensor.name, slab, tensor.num_slabs - 1);
-    out.push_back({&tensor, slab, dtype, begin});
+    out.push_back({&tensor, slab, dtype, begin, panel_columns});
     begin += out.back().memory_bytes();
   }
 }
@@ -116,14 +116,16 @@ Targets allocate(const TensorSource& source, const std::vector<Pair>& pairs, con
   for (const auto& [parameter, stored] : pairs) {
     std::vector<SlabTarget>& list = parameter->experts.empty() ? targets.replicated : targets.experts;
     const DType dtype = storage_dtype(*parameter, *stored, compute_dtype);
-    parameter->allocate(exec, dtype);
+    const WeightLayout layout = parameter->layout(dtype);
+    parameter->allocate(exec, dtype, layout);
     std::byte* const begin = parameter->vector != nullptr ? reinterpret_cast<std::byte*>(parameter->vector->data())
                                                           : parameter->weight->data();
     if (parameter->weight != nullptr) advise_large_pages(begin, std::uint64_t(parameter->weight->bytes()));
-    append_slabs(source, *parameter, *stored, dtype, begin, list);
+    const int panel_columns = layout == WeightLayout::panels ? parameter->weight->num_columns() : 0;
+    append_slabs(source, *parameter, *stored, dtype, begin, panel_columns, list);
     if (const StoredTensor* scales = source.scales(*stored)) {
       append_slabs(source, *parameter, *scales, DType::float32,
-                   reinterpret_cast<std::byte*>(parameter->weight->scale_inv().data()), list);
+                   reinterpret_cast<std::byte*>(parameter->weight->scale_inv().data()), /*panel_columns=*/0, list);
     }
   }
   const auto position = [&](const SlabTarget& target) { return target.disk_position(source); };

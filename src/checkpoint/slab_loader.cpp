@@ -11,7 +11,8 @@
 #include <vector>
 
 #include "checkpoint/float_bands.hpp"
-#include "checkpoint/slab_reader.hpp"
+#include "core/error.hpp"
+#include "kernels/panel_layout.hpp"
 #include "kernels/quantize.hpp"
 
 namespace m2 {
@@ -42,7 +43,9 @@ void advise_large_pages(std::byte* begin, std::uint64_t bytes) {
 }
 
 void SlabLoader::copy(const SlabTarget& target) const {
-  SlabReader reader(source_, *target.tensor, target.slab, {.progress = &progress_}, read_bytes_);
+  SlabReader reader(source_, *target.tensor, target.slab, {.progress = &progress_}, read_bytes_,
+                    /*fetch_ahead_bytes=*/0);
+  if (target.panel_columns > 0) return copy_panels(target, reader);
   if (kHostReachesParameters) {
     reader.read({target.begin, std::size_t(reader.remaining_bytes())});
     reader.finish();
@@ -60,6 +63,21 @@ void SlabLoader::copy(const SlabTarget& target) const {
   reader.finish();
 }
 
+// A panel's rows are still in the processor's cache when they move to their places.
+void SlabLoader::copy_panels(const SlabTarget& target, SlabReader& reader) const {
+  thread_local std::vector<std::byte> rows;
+  rows.resize(std::size_t(panel_bytes(target.dtype, target.panel_columns)));
+  for (std::byte* panel = target.begin; reader.remaining_bytes() > 0; panel += rows.size()) {
+    reader.read(rows);
+    try {
+      pack_panel(target.dtype, target.panel_columns, rows.data(), panel);
+    } catch (const Error& error) {
+      raise("'{}': {}: {}", source_.path(), target.tensor->name, error.what());
+    }
+  }
+  reader.finish();
+}
+
 void SlabLoader::convert(const SlabTarget& target) const {
   const HostExecSpace host_exec;
   FloatBands bands(source_, *target.tensor, target.slab, {.progress = &progress_});
@@ -73,6 +91,11 @@ void SlabLoader::convert(const SlabTarget& target) const {
       convert_values<float, Bf16>(host_exec, band.values, rounded);
       store(exec_, std::as_bytes(std::span<const Bf16>(rounded)), begin);
     }
+  }
+  if (target.panel_columns > 0) {
+    const std::int64_t num_panels =
+        std::int64_t(target.memory_bytes()) / panel_bytes(target.dtype, target.panel_columns);
+    rearrange_panels(exec_, target.dtype, target.panel_columns, num_panels, WeightLayout::panels, target.begin);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "checkpoint/slab_reader.hpp"
 #include "checkpoint/tensor_source.hpp"
 #include "core/progress.hpp"
 #include "core/views.hpp"
@@ -16,6 +17,7 @@ struct SlabTarget {
   std::int64_t slab = 0;
   DType dtype{};  ///< in memory
   std::byte* begin = nullptr;
+  int panel_columns = 0;  ///< if not 0: the slab's rows have so many values and become panels
 
   bool is_conversion() const { return dtype != tensor->dtype; }
   std::uint64_t stored_bytes() const { return tensor->slab_bytes(); }
@@ -39,12 +41,14 @@ class SlabLoader {
   SlabLoader(const TensorSource& source, const ExecSpace& exec, std::size_t read_bytes, Progress& progress)
       : source_(source), exec_(exec), read_bytes_(read_bytes), progress_(progress) {}
 
-  /// The bytes as they are. From many threads at once.
+  /// The bytes as they are, or in panels. From many threads at once, for which a FetchAhead fetches.
   void copy(const SlabTarget& target) const;
   /// Through float32, with all threads. From one thread.
   void convert(const SlabTarget& target) const;
 
  private:
+  void copy_panels(const SlabTarget& target, SlabReader& reader) const;
+
   const TensorSource& source_;
   ExecSpace exec_;
   std::size_t read_bytes_;

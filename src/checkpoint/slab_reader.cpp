@@ -7,19 +7,15 @@
 #include "core/stop_signal.hpp"
 
 namespace m2 {
-namespace {
-
-constexpr std::uint64_t kFetchAheadBytes = std::uint64_t{16} << 20;
-
-}  // namespace
 
 SlabReader::SlabReader(const TensorSource& source, const StoredTensor& tensor, std::int64_t slab, ReadWatch watch,
-                       std::size_t chunk_bytes)
+                       std::size_t chunk_bytes, std::uint64_t fetch_ahead_bytes)
     : source_(source),
       tensor_(tensor),
       slab_(slab),
       watch_(watch),
       chunk_bytes_(chunk_bytes),
+      fetch_ahead_bytes_(fetch_ahead_bytes),
       position_(std::uint64_t(slab) * tensor.slab_bytes()),
       end_(position_ + tensor.slab_bytes()),
       fetched_(position_) {}
@@ -40,10 +36,10 @@ void SlabReader::read(std::span<std::byte> out) {
   }
 }
 
-// Keeps half of kFetchAheadBytes under way at least.
+// Keeps half of fetch_ahead_bytes_ under way at least.
 void SlabReader::fetch_ahead() {
-  if (fetched_ == end_ || position_ + kFetchAheadBytes / 2 < fetched_) return;
-  const std::uint64_t next = std::min(end_, position_ + kFetchAheadBytes);
+  if (fetch_ahead_bytes_ == 0 || fetched_ == end_ || position_ + fetch_ahead_bytes_ / 2 < fetched_) return;
+  const std::uint64_t next = std::min(end_, position_ + fetch_ahead_bytes_);
   source_.start_fetch(tensor_, fetched_, next - fetched_);
   fetched_ = next;
 }

@@ -17,6 +17,9 @@ namespace m2 {
 /// touched all of its memory yet, 2 GB then took 6 s instead of 2.7 s.
 inline constexpr std::size_t kChunkBytes = std::size_t{1} << 16;
 
+/// How far a reader lets the system fetch ahead of it, within its slab.
+inline constexpr std::uint64_t kFetchAheadBytes = std::uint64_t{16} << 20;
+
 /// What watches the bytes while they pass by; both may be absent.
 struct ReadWatch {
   Progress* progress = nullptr;
@@ -26,9 +29,10 @@ struct ReadWatch {
 /// Reads one slab of a tensor from its first byte to its last.
 class SlabReader {
  public:
-  /// `chunk_bytes`: at most so much is read at a time.
+  /// `chunk_bytes`: at most so much is read at a time. `fetch_ahead_bytes`: 0 where FetchAhead does it for many
+  /// readers.
   SlabReader(const TensorSource& source, const StoredTensor& tensor, std::int64_t slab, ReadWatch watch,
-             std::size_t chunk_bytes = kChunkBytes);
+             std::size_t chunk_bytes = kChunkBytes, std::uint64_t fetch_ahead_bytes = kFetchAheadBytes);
 
   std::uint64_t remaining_bytes() const { return end_ - position_; }
 
@@ -46,6 +50,7 @@ class SlabReader {
   std::int64_t slab_;
   ReadWatch watch_;
   std::size_t chunk_bytes_;
+  std::uint64_t fetch_ahead_bytes_;
   std::uint64_t position_;  // within the tensor
   std::uint64_t end_;
   std::uint64_t fetched_;  // what the system was told to fetch ends here

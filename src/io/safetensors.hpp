@@ -60,6 +60,11 @@ class SafetensorsFile {
   /// Throws Error if that is more than the tensor has.
   void read(const TensorEntry& entry, std::uint64_t byte_offset, std::span<std::byte> out) const;
 
+  /// Tells the system that these bytes of the tensor will be read soon.
+  void start_fetch(const TensorEntry& entry, std::uint64_t byte_offset, std::uint64_t size_bytes) const {
+    file_.start_fetch(entry.offset + byte_offset, size_bytes);
+  }
+
  private:
   File file_;
   MemoryMap map_;

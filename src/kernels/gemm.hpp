@@ -14,13 +14,13 @@ namespace m2 {
 enum class GemmProvider : std::uint8_t {
   kokkos,          ///< our own kernel: every combination of dtypes, FP8 expanded on the fly, no workspace
   kokkos_kernels,  ///< KokkosBlas::gemm on copies in float32: slower, an independent check on every backend
-  onednn           ///< oneDNN's matmul, on hosts: float x float32 and Bf16 x bfloat16
+  onednn           ///< oneDNN's matmul, on hosts: float x float32 with AVX-512, Bf16 x bfloat16 with its BF16
 };
 
 /// "kokkos", "kokkos_kernels", "onednn".
 std::string_view name(GemmProvider provider);
 
-/// Whether this build's `provider` multiplies activations and weights of these dtypes.
+/// Whether this build's `provider` multiplies activations and weights of these dtypes on this processor.
 bool gemm_supports(GemmProvider provider, DType activation, DType weight);
 
 /// Bytes of workspace that gemm and grouped_gemm need for up to `max_tokens` rows and (`num_rows`, `num_columns`)

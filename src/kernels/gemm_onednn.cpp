@@ -107,8 +107,13 @@ void multiply_rows(const T* x_MK, const T* w_NK, int num_rows, int num_outputs, 
 
 }  // namespace
 
+// On AVX2 its float32 kernels give a row other bits in another batch, and there are none for bfloat16.
 bool onednn_supports(DType activation, DType weight) {
-  return activation == weight && (weight == DType::float32 || weight == DType::bfloat16);
+  const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();  // each set contains the bits of those below it
+  const auto has = [isa](dnnl_cpu_isa_t needed) { return (isa & needed) == needed; };
+  if (activation != weight) return false;
+  return (weight == DType::float32 && has(dnnl_cpu_isa_avx512_core)) ||
+         (weight == DType::bfloat16 && has(dnnl_cpu_isa_avx512_core_bf16));
 }
 
 std::int64_t onednn_workspace_bytes(int num_rows, int num_columns) {

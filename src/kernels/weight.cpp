@@ -104,6 +104,7 @@ Weight Weight::matrix(int i) const {
                 stack.extent(2));
   };
   Weight weight = *this;
+  weight.is_part_ = true;
   weight.values_ = std::visit([&](const auto& values) -> decltype(values_) { return only(values); }, values_);
   weight.scale_inv_ = only(scale_inv_);
   return weight;
@@ -111,6 +112,7 @@ Weight Weight::matrix(int i) const {
 
 void Weight::set_layout(const ExecSpace& exec, WeightLayout layout) {
   if (layout == *layout_) return;
+  M2_REQUIRE(!is_part_, "weight: one matrix of a stack cannot be laid out in another way than the others");
   M2_REQUIRE(panels_fit(dtype(), num_rows(), num_columns(), num_row_parts()),
              "weight: {} matrices of {} x {} in {} cannot be laid out in panels", num_matrices(), num_rows(),
              num_columns(), name(dtype()));

@@ -43,8 +43,8 @@ class Weight {
 
   WeightLayout layout() const { return *layout_; }
   /// Rearranges the values where they are, for this and every copy that shares the memory; waits for `exec`. Does
-  /// nothing when they lie so already. Throws Error for panels of a weight that panels_fit() refuses, or of FP8 with
-  /// NaN.
+  /// nothing when they lie so already. Throws Error for panels of a weight that panels_fit() refuses, of FP8 with NaN,
+  /// and for a part of a stack.
   void set_layout(const ExecSpace& exec, WeightLayout layout);
 
   /// (E, N, K) of W in {float, Bf16, Fp8E4M3}. Throws Error when another dtype is held, or panels.
@@ -54,7 +54,7 @@ class Weight {
   /// (E, num_scale_rows, num_scale_columns); empty unless the dtype is float8_e4m3fn.
   View3D<float> scale_inv() const { return scale_inv_; }
 
-  /// Matrix i alone: a view of this weight's memory, which must outlive it.
+  /// Matrix i alone: a view of this weight's memory, which must outlive it, and of how its values lie.
   Weight matrix(int i) const;
 
   /// The values in the order of layout(), without the scales: `bytes()` bytes in MemorySpace.
@@ -65,6 +65,7 @@ class Weight {
   std::variant<View3D<float>, View3D<Bf16>, View3D<Fp8E4M3>> values_;
   View3D<float> scale_inv_;
   int num_row_parts_ = 1;
+  bool is_part_ = false;  // of a stack that layout_ describes as a whole
   std::shared_ptr<WeightLayout> layout_ = std::make_shared<WeightLayout>(WeightLayout::rows);
 };
 

@@ -4,7 +4,6 @@
 #include "core/error.hpp"
 
 namespace m2 {
-namespace {
 
 GemmProvider provider_of(LinearBackend choice) {
   switch (choice) {
@@ -19,13 +18,12 @@ GemmProvider provider_of(LinearBackend choice) {
   return GemmProvider::kokkos;
 }
 
-}  // namespace
-
 GemmProvider resolve_provider(LinearBackend choice, const char* key, DType activation, DType weight) {
   const GemmProvider provider = provider_of(choice);
   M2_REQUIRE(
       gemm_supports(provider, activation, weight),
-      "backend.{}: {} does not multiply {} activations with {} weights; choose auto or kokkos, or another model.dtype",
+      "backend.{}: {} does not multiply {} activations with {} weights on this processor; choose auto or kokkos, or "
+      "another model.dtype",
       key, name(provider), name(activation), name(weight));
   return provider;
 }

@@ -9,9 +9,11 @@
 
 namespace m2 {
 
-/// The provider that `choice` stands for with these dtypes; `automatic` is the portable kernel, which serves all of
-/// them. `key` is the deck's ("linear" or "experts"), for the message. Throws Error when the provider cannot multiply
-/// the dtypes.
+/// The provider that `choice` stands for; `automatic` is our own, which serves all dtypes.
+GemmProvider provider_of(LinearBackend choice);
+
+/// The same, when it multiplies these dtypes. `key` is the deck's ("linear" or "experts"), for the message. Throws
+/// Error when the provider cannot multiply the dtypes.
 GemmProvider resolve_provider(LinearBackend choice, const char* key, DType activation, DType weight);
 
 RmsNormOrder rms_norm_order(const BackendConfig& backend);

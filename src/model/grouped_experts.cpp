@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/grouped_experts.hpp"
 
+#include <type_traits>
+
 #include "kernels/grouped_gemm.hpp"
+#include "kernels/grouped_swiglu.hpp"
 #include "kernels/swiglu.hpp"
 #include "model/backend.hpp"
 #include "model/initialize.hpp"
@@ -15,6 +18,12 @@ void GroupedExperts::forward(const ExecSpace& exec, const ExpertRows<T>& rows, V
     grouped_gemm<T, T>(exec, provider, in, weight, rows.offset_L1, gemm_workspace, out);
   };
   const View1D<const float> row_weight_R = moe_.apply_router_weight_after_down ? View1D<float>() : rows.weight_R;
+  if constexpr (std::is_same_v<T, Bf16>) {
+    if (gate_up.layout() == WeightLayout::panels) {
+      grouped_swiglu(exec, rows.x_RD, gate_up, rows.offset_L1, row_weight_R, rows.activated_RF);
+      return multiply(rows.activated_RF, down, rows.y_RD);
+    }
+  }
   multiply(rows.x_RD, gate_up, rows.gate_up_R2F);
   swiglu<T>(exec, rows.gate_up_R2F, row_weight_R, rows.activated_RF);
   multiply(rows.activated_RF, down, rows.y_RD);

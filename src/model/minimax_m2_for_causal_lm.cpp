@@ -294,17 +294,36 @@ void MiniMaxM2ForCausalLM::initialize_weights(DType dtype, std::uint64_t seed) {
              "initialize_weights: dtype {} is not float32, bfloat16 or float8_e4m3fn", name(dtype));
   for (Parameter& parameter : parameters()) parameter.allocate(exec_, initial_dtype(parameter, dtype, dtype_));
   init_weights(seed);
+  pack_weights();
 }
 
 void MiniMaxM2ForCausalLM::init_weights(std::uint64_t seed) {
+  unpack_weights();
   model.init_weights(exec_, seed);
   const float deviation = 1.0f / std::sqrt(float(config_.hidden_size));
   fill_normal(exec_, seed, parameters().back(), {.mean = 0.0f, .deviation = deviation, .bound = 3 * deviation});
 }
 
+void MiniMaxM2ForCausalLM::pack_weights() {
+  for (const Parameter& parameter : parameters()) {
+    if (parameter.weight) parameter.weight->set_layout(exec_, parameter.layout(parameter.weight->dtype()));
+  }
+}
+
+void MiniMaxM2ForCausalLM::unpack_weights() {
+  for (const Parameter& parameter : parameters()) {
+    if (parameter.weight) parameter.weight->set_layout(exec_, WeightLayout::rows);
+  }
+}
+
 std::vector<Parameter> MiniMaxM2ForCausalLM::parameters() {
   std::vector<Parameter> list = model.parameters();
   list.push_back({.name = "lm_head", .shape = {config_.vocab_size, config_.hidden_size}, .weight = &lm_head});
+  for (Parameter& parameter : list) {
+    const LinearBackend choice = parameter.experts.empty() ? backend_.linear : backend_.experts;
+    parameter.may_be_panels = parameter.weight && parameter.weight != &model.embed_tokens &&
+                              dtype_ == DType::bfloat16 && provider_of(choice) == GemmProvider::kokkos;
+  }
   return list;
 }
 

@@ -57,6 +57,7 @@ class MiniMaxM2ForCausalLM {
   KVCache make_cache(int max_sequences, std::int64_t max_length) const;
 
   Weight& get_input_embeddings() { return model.embed_tokens; }
+  /// May lie in panels: unpack_weights() before its values are read.
   Weight& get_output_embeddings() { return lm_head; }
   /// Throws Error when the shape is not (vocab_size, hidden_size) or the dtype is FP8.
   void set_input_embeddings(const Weight& weight);
@@ -70,6 +71,12 @@ class MiniMaxM2ForCausalLM {
   DType weight_dtype() const { return config_.quantization ? DType::float8_e4m3fn : dtype_; }
   /// Fills the parameters there are, in the dtypes they have.
   void init_weights(std::uint64_t seed);
+
+  /// Lays matrices out for the processor's vector units, where they are: what from_config(), from_pretrained() and
+  /// initialize_weights() end with. Faster, other last bits. unpack_weights() lays them out as rows again, for whoever
+  /// wants to read or change values. Copies of a model share the weights and how they lie.
+  void pack_weights();
+  void unpack_weights();
 
   /// Writes a Hugging Face folder with the weights as they are. Defined in the library KokkosM2::checkpoint.
   void save_pretrained(const std::string& folder) const;

@@ -21,14 +21,20 @@ std::vector<std::int64_t> Parameter::global_shape() const {
   return global;
 }
 
-void Parameter::allocate(const ExecSpace& exec, DType dtype) {
+WeightLayout Parameter::layout(DType dtype) const {
+  if (!may_be_panels || keep_float32) return WeightLayout::rows;
+  const auto [num_matrices, num_rows, num_columns] = extents(*this);
+  return panels_fit(dtype, int(num_rows), int(num_columns), num_row_parts) ? WeightLayout::panels : WeightLayout::rows;
+}
+
+void Parameter::allocate(const ExecSpace& exec, DType dtype, WeightLayout layout) {
   if (vector) {
     *vector = View1D<float>(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "m2::" + name), shape[0]);
     return;
   }
   const auto [num_matrices, num_rows, num_columns] = extents(*this);
   *weight = Weight::allocate(exec, keep_float32 ? DType::float32 : dtype, int(num_matrices), int(num_rows),
-                             int(num_columns), "m2::" + name, num_row_parts);
+                             int(num_columns), "m2::" + name, num_row_parts, layout);
 }
 
 void Parameter::set_dtype(DType dtype) {

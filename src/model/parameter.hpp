@@ -22,12 +22,16 @@ struct Parameter {
   int num_row_parts = 1;      ///< matrices lying on top of one another (gate over up), each with FP8 blocks of its own
   std::vector<int> experts = {};  ///< of a stack: which of the model's experts lie here, ascending
   int num_experts = 0;            ///< of a stack: how many the model has
+  bool may_be_panels = false;     ///< nothing but gemm and grouped_gemm reads it, with a provider that takes panels
 
   /// The shape in a checkpoint, which holds every expert.
   std::vector<std::int64_t> global_shape() const;
 
-  /// Gives the weight memory of `dtype`, uninitialised.
-  void allocate(const ExecSpace& exec, DType dtype);
+  /// How a weight of `dtype` lies in memory when the model runs.
+  WeightLayout layout(DType dtype) const;
+
+  /// Gives the weight memory of `dtype`, uninitialised; `layout`: how it will be filled.
+  void allocate(const ExecSpace& exec, DType dtype, WeightLayout layout = WeightLayout::rows);
   /// Gives the weight dtype and shape without memory, for workspace_bytes() of a model that is not loaded yet.
   void set_dtype(DType dtype);
   /// Bytes it takes as `dtype`, block scales included.

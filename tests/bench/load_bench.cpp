@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loads a checkpoint as a job of expert parallelism does, on the ranks it is started on, and says how long that took
-// until all were ready; for load_bench.sh.
+// until all were ready; for load_bench.sh. "touch BYTES" writes to so much memory instead, and ends.
 #include <fmt/format.h>
 
 #include <Kokkos_Core.hpp>
@@ -13,6 +13,7 @@
 #include <string>
 
 #include "checkpoint/pretrained.hpp"
+#include "checkpoint/slab_loader.hpp"
 #include "comm/session.hpp"
 #include "core/error.hpp"
 #include "model/minimax_m2_for_causal_lm.hpp"
@@ -24,18 +25,32 @@ struct Arguments {
   std::string path;
   std::optional<bool> shared_reads;
   std::size_t read_bytes = LoadOptions().read_bytes;
+  std::size_t touched_bytes = 0;
 };
 
 Arguments parse(int argc, char** argv) {
-  if (argc < 2 || argc > 4) throw UsageError(fmt::format("usage: {} CHECKPOINT [auto|on|off [READ_BYTES]]", argv[0]));
+  if (argc < 2 || argc > 4)
+    throw UsageError(fmt::format("usage: {} CHECKPOINT [auto|on|off [READ_BYTES]] | touch BYTES", argv[0]));
   Arguments arguments;
   arguments.path = argv[1];
+  if (argc == 3 && arguments.path == "touch") {
+    arguments.touched_bytes = std::strtoull(argv[2], nullptr, 10);
+    return arguments;
+  }
   if (argc > 2) {
     const std::map<std::string, std::optional<bool>> choices{{"auto", {}}, {"on", true}, {"off", false}};
     arguments.shared_reads = choices.at(argv[2]);
   }
   if (argc > 3) arguments.read_bytes = std::strtoull(argv[3], nullptr, 10);
   return arguments;
+}
+
+// What this process leaves behind is memory that the next one gets without asking a virtual machine's host for it.
+void touch(std::size_t bytes) {
+  const Kokkos::View<std::byte*, HostSpace> memory(Kokkos::view_alloc(Kokkos::WithoutInitializing, "m2::touched"),
+                                                   bytes);
+  advise_large_pages(memory.data(), bytes);
+  Kokkos::deep_copy(memory, std::byte{1});
 }
 
 std::int64_t peak_resident_bytes() {
@@ -86,7 +101,11 @@ int main(int argc, char** argv) {
   try {
     const m2::Arguments arguments = m2::parse(argc, argv);
     const Kokkos::ScopeGuard kokkos(Kokkos::InitializationSettings().set_disable_warnings(true));
-    m2::run(session.world(), arguments);
+    if (arguments.touched_bytes > 0) {
+      m2::touch(arguments.touched_bytes);
+    } else {
+      m2::run(session.world(), arguments);
+    }
     return 0;
   } catch (const std::exception& error) {
     session.fail(1, fmt::format("load_bench: error: {}", error.what()));

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # How fast ranks load a checkpoint, from the start of opening it until all are ready, measured against dd reading the
 # same file in the same run, with the file in the page cache (warm) and not (cold). dd reads into one buffer that stays in
-# the processor's cache; a load ends in fresh memory. So there is a third figure for the warm file: dd into /dev/shm, fresh
-# memory as well, where there is room. The last column is the peak of any rank's resident memory above its weights.
+# the processor's cache; a load ends in fresh memory. So there is a third figure: dd into /dev/shm, fresh memory as well,
+# where there is room. The last column is the peak of any rank's resident memory above its weights.
+# A virtual machine may give free memory back to its host, and getting it again then takes longer than reading a disk.
+# So before each run, dd's too, twice the file's size of memory is written to and freed. NO_TOUCH=1 leaves that out.
 #
 # usage: load_bench.sh BUILD_DIR SCRATCH_DIR [RANKS [LAYERS EXPERTS DTYPE [REPEATS]]]
 # MPIEXEC is the launcher of several ranks and its options, up to the one before their number ("mpirun -n").
@@ -11,7 +13,7 @@
 set -euo pipefail
 
 if [[ $# -lt 2 ]]; then
-  sed -n '3,12s/^# \{0,1\}//p' "$0"
+  sed -n '3,14s/^# \{0,1\}//p' "$0"
   exit 2
 fi
 bin=$1/bin
@@ -33,6 +35,7 @@ echo "checkpoint: $gigabytes GB, $dtype, $layers layers, $experts experts; $rank
 warm() { cat "$file" >/dev/null; }
 # Works without root, once the file is on the disk.
 cold() { dd if="$file" iflag=nocache count=0 status=none; }
+touch_memory() { [[ -n ${NO_TOUCH:-} ]] || "$bin/bench_load" touch $((2 * $(stat -c %s "$file"))); }
 
 read_file() { seconds dd if="$file" of=/dev/null bs=1M status=none; }
 to_memory() { seconds dd if="$file" of=/dev/shm/m2_load_bench bs=1M status=none; rm /dev/shm/m2_load_bench; }
@@ -50,17 +53,18 @@ median() { printf '%s\n' "$@" | sort -g | sed -n "$((($# + 1) / 2))p"; }
 report() { awk -v n="$1" -v s="$gigabytes" -v t="$2" 'BEGIN {printf "%-28s %6.2f s %6.2f GB/s", n, t, s / t}'; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN {printf "   ratio %.2f", a / b}'; }
 
+memory_is_there() { (($(df --output=avail -B1 /dev/shm | tail -1) > $(stat -c %s "$file"))); }
+
 for cache in warm cold; do
   declare -A times=()
   for ((i = 0; i < repeats; ++i)); do # in turn, so that a disk that slows down slows all
-    for what in read_file "load off" "load on"; do
+    for what in read_file to_memory "load off" "load on"; do
       [[ $what == "load on" && $ranks == 1 ]] && continue
+      [[ $what == to_memory ]] && ! memory_is_there && continue
       "$cache"
+      touch_memory
       times[$what]+=" $($what)"
     done
-    if [[ $cache == warm ]] && (($(df --output=avail -B1 /dev/shm | tail -1) > $(stat -c %s "$file"))); then
-      times[to_memory]+=" $(to_memory)"
-    fi
   done
   for what in read_file to_memory "load off" "load on"; do
     [[ -v times[$what] ]] || continue
@@ -73,7 +77,7 @@ for cache in warm cold; do
       load*)
         report "$cache  load, shared_reads ${what#load }" "$middle"
         ratio "$base" "$middle"
-        [[ $cache == warm && -v memory ]] && ratio "$memory" "$middle" && printf " of dd to memory"
+        [[ -v memory ]] && ratio "$memory" "$middle" && printf " of dd to memory"
         printf "   above the weights %s GB" "$(cat "$scratch/above")"
         ;;
     esac

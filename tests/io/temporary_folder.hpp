@@ -20,8 +20,9 @@ class TemporaryFolder {
  public:
   TemporaryFolder() {
     const auto* const info = ::testing::UnitTest::GetInstance()->current_test_info();
-    path_ = std::filesystem::temp_directory_path() /
-            ("m2." + std::to_string(::getpid()) + "." + info->test_suite_name() + "." + info->name());
+    std::string name = "m2." + std::to_string(::getpid()) + "." + info->test_suite_name() + "." + info->name();
+    std::ranges::replace(name, '/', '.');  // of a test with parameters
+    path_ = std::filesystem::temp_directory_path() / name;
     std::filesystem::create_directories(path_);
   }
   ~TemporaryFolder() { std::filesystem::remove_all(path_); }

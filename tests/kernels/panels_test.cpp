@@ -221,6 +221,7 @@ TEST(PanelChecks, SayWhatDoesNotFit) {
   Weight packed = allocate(DType::bfloat16, 64, 8, 1);
   Kokkos::deep_copy(packed.values<Bf16>(), Bf16(1.0f));
   packed.set_layout(exec(), WeightLayout::panels);
+  EXPECT_THAT([&] { packed.matrix(0).set_layout(exec(), WeightLayout::rows); }, says("one matrix of a stack"));
   const auto x = filled<float>(3, 8, 0), y = filled<float>(3, 64, 0);
   EXPECT_THAT([&] { (gemm<float, float>(exec(), GemmProvider::kokkos, x, packed, {}, y)); },
               says("gemm: a weight in panels is multiplied by bfloat16 activations and the provider kokkos only"));
