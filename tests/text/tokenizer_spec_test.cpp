@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <fstream>
+
 #include "core/error.hpp"
 #include "text/tiny_tokenizer.hpp"
 
@@ -10,6 +12,7 @@ namespace m2 {
 namespace {
 
 using nlohmann::json;
+using test::load;
 using test::load_error;
 using test::tiny_tokenizer_json;
 using ::testing::HasSubstr;
@@ -101,6 +104,12 @@ TEST(TokenizerSpec, BothFormsOfMerges) {
     EXPECT_EQ(pairs.merges[i].left, lines.merges[i].left);
     EXPECT_EQ(pairs.merges[i].right, lines.merges[i].right);
   }
+}
+
+// What fuzzing begins with must reach the encoder.
+TEST(TokenizerSpec, TheSeedOfTheFuzzerIsATokenizer) {
+  std::ifstream file(M2_SOURCE_DIR "/tests/fuzz/seeds/tokenizer.json", std::ios::binary);
+  EXPECT_EQ(load(json::parse(file)).encode("hell <think>").size(), 3u);
 }
 
 }  // namespace
