@@ -170,9 +170,9 @@ void add_parallel_keys(std::vector<DeckKey>& keys) {
   keys.push_back(word("parallel.combine", kEvery, kSection, &ParallelSection::combine,
                       "exact: each expert's answer returns by itself, so that no bit depends on the number of ranks; "
                       "reduced: summed on the experts' rank first, fewer bytes."));
-  keys.push_back(
-      word("parallel.overlap", kEvery, kSection, &ParallelSection::overlap,
-           "Exchanges tokens while experts work on those before; auto: off, as nothing measured so far gains by it."));
+  keys.push_back(word("parallel.overlap", kEvery, kSection, &ParallelSection::overlap,
+                      "Exchanges tokens while experts work on those before; auto: off, as it gains only where the "
+                      "network is slow."));
   keys.push_back(whole("parallel.tokens_per_exchange", kEvery, kSection, &ParallelSection::tokens_per_exchange, 1,
                        1 << 20,
                        "Tokens of each rank in one exchange. Costs memory, changes no result. null: batch.max_tokens "

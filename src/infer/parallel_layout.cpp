@@ -46,8 +46,8 @@ std::shared_ptr<ExpertParallel> make_expert_parallel(const Deck& deck, const Min
   const int layers = config.num_hidden_layers, experts = config.num_local_experts;
   ExpertPlacement placement = deck.parallel.placement ? read_placement(*deck.parallel.placement, layers, experts, size)
                                                       : ExpertPlacement::even(layers, experts, size);
-  // `auto` is off. On hosts MPI moves large messages mostly inside its own calls (measured: docs/parallel.md, "Overlap");
-  // with NCCL rows travel on the stream of the experts' kernels, in turn with them.
+  // `auto` is off: measured on hosts it gains on a slow network alone (docs/parallel.md, "Overlap"), because MPI moves
+  // large messages mostly inside its own calls. With NCCL rows travel on the stream of the experts' kernels, in turn.
   const bool overlap = deck.parallel.overlap == Switch::on;
   return std::make_shared<ExpertParallel>(
       ExpertParallel{.group = world.split(world.rank() / size),
