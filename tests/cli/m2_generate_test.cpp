@@ -131,6 +131,8 @@ TEST_F(M2Generate, TheDispatcherChangesNoByte) {
   ASSERT_EQ(local.code, 0) << local.err;
   ASSERT_EQ(exchanged.code, 0) << exchanged.err;
   EXPECT_EQ(exchanged.out, local.out);
+  EXPECT_THAT(exchanged.err, HasSubstr("m2: exchanged between ranks 0 B to experts"));
+  EXPECT_THAT(local.err, ::testing::Not(HasSubstr("exchanged")));
   EXPECT_EQ(json_lines(local.out).size(), 6u);
 }
 
