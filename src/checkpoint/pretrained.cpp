@@ -120,7 +120,6 @@ Targets allocate(const TensorSource& source, const std::vector<Pair>& pairs, con
     parameter->allocate(exec, dtype, layout);
     std::byte* const begin = parameter->vector != nullptr ? reinterpret_cast<std::byte*>(parameter->vector->data())
                                                           : parameter->weight->data();
-    if (parameter->weight != nullptr) advise_large_pages(begin, std::uint64_t(parameter->weight->bytes()));
     const int panel_columns = layout == WeightLayout::panels ? parameter->weight->num_columns() : 0;
     append_slabs(source, *parameter, *stored, dtype, begin, panel_columns, list);
     if (const StoredTensor* scales = source.scales(*stored)) {

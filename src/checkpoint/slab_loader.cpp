@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/slab_loader.hpp"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 #include <mutex>
@@ -32,15 +29,6 @@ void store(const ExecSpace& exec, std::span<const std::byte> bytes, std::byte* d
 }
 
 }  // namespace
-
-void advise_large_pages(std::byte* begin, std::uint64_t bytes) {
-  if (!kHostReachesParameters) return;
-  const auto page = std::uint64_t(::sysconf(_SC_PAGESIZE));
-  const std::uint64_t first = (reinterpret_cast<std::uint64_t>(begin) + page - 1) / page * page;
-  const std::uint64_t end = (reinterpret_cast<std::uint64_t>(begin) + bytes) / page * page;
-  // Only advice: a system without such pages refuses it, and nothing is lost.
-  if (first < end) ::madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
-}
 
 void SlabLoader::copy(const SlabTarget& target) const {
   SlabReader reader(source_, *target.tensor, target.slab, {.progress = &progress_}, read_bytes_,

@@ -30,10 +30,6 @@ struct SlabTarget {
 /// Whether a slab can be read straight to where it stays.
 inline constexpr bool kHostReachesParameters = Kokkos::SpaceAccessibility<HostSpace, MemorySpace>::accessible;
 
-/// Asks for large pages for memory on a host that nobody has touched yet: filling it takes fewer faults, and kernels
-/// that walk through it fewer misses of address translation.
-void advise_large_pages(std::byte* begin, std::uint64_t bytes);
-
 /// Reads slabs into the memory of parameters, and verifies them.
 class SlabLoader {
  public:

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/memory.hpp"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <fstream>
@@ -83,6 +86,13 @@ std::optional<std::int64_t> available_device_bytes() {
 ResidentMemory resident_memory(const fs::path& root) {
   const fs::path status = root / "proc/self/status";
   return {.now_bytes = read_number(status, "VmRSS:", 0) * 1024, .peak_bytes = read_number(status, "VmHWM:", 0) * 1024};
+}
+
+void advise_large_pages(std::byte* begin, std::uint64_t bytes) {
+  const auto page = std::uint64_t(::sysconf(_SC_PAGESIZE));
+  const std::uint64_t first = (reinterpret_cast<std::uint64_t>(begin) + page - 1) / page * page;
+  const std::uint64_t end = (reinterpret_cast<std::uint64_t>(begin) + bytes) / page * page;
+  if (first < end) ::madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
 }
 
 }  // namespace m2

@@ -18,12 +18,12 @@ constexpr int kQueryTile = 64;  // rows of one task
 constexpr int kQueryPanel = 6;  // rows multiplied at once
 constexpr int kQueryPanelColumns = 64;
 #ifdef M2_HAS_AVX512
-constexpr int kStripe = 64;  // columns at once: 24 of 32 registers hold the sums
+constexpr int kStripe = 4;  // Lanes of columns at once: 24 of 32 registers hold the sums
 #else
-constexpr int kStripe = 16;  // 12 of 16
+constexpr int kStripe = 1;  // 12 of 16
 #endif
 static_assert(kKvBlock == kQueryPanelColumns && kMaxHeadSize % kQueryPanelColumns == 0);
-static_assert(kQueryPanelColumns % kStripe == 0);
+static_assert(kQueryPanelColumns % (kStripe * kLanes) == 0);
 
 // A task is a tile of consecutive tokens, a key/value head, and a tile of the query heads that share it.
 template <class T>
@@ -70,20 +70,28 @@ struct TileMemory {
 template <bool kFromZero, int... kRow>
 void add_products(std::integer_sequence<int, kRow...>, const float* a, int a_stride, int count, const float* b,
                   int b_stride, float* sum, int sum_stride) {
-  const auto start_row = [&](float* to, const float* from) {
-    for (int j = 0; j < kStripe; ++j) to[j] = kFromZero ? 0.0f : from[j];
-  };
-  const auto add_row = [](float factor, const float* from, float* to) {
-    for (int j = 0; j < kStripe; ++j) to[j] = fused_multiply_add(factor, from[j], to[j]);
-  };
-  const auto store_row = [](const float* from, float* to) {
-    for (int j = 0; j < kStripe; ++j) to[j] = from[j];
-  };
-  for (int stripe = 0; stripe < kQueryPanelColumns; stripe += kStripe) {
-    float partial[sizeof...(kRow)][kStripe];
-    (start_row(partial[kRow], sum + kRow * sum_stride + stripe), ...);
-    for (int i = 0; i < count; ++i) (add_row(a[kRow * a_stride + i], b + i * b_stride + stripe, partial[kRow]), ...);
-    (store_row(partial[kRow], sum + kRow * sum_stride + stripe), ...);
+  for (int column = 0; column < kQueryPanelColumns; column += kStripe * kLanes) {
+    Lanes partial[sizeof...(kRow)][kStripe];
+    const auto start_row = [&](Lanes(&to)[kStripe], const float* from) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kStripe; ++v) to[v] = kFromZero ? broadcast(0.0f) : load_lanes(from + v * kLanes);
+    };
+    const auto add_row = [](float factor, const Lanes(&from)[kStripe], Lanes(&to)[kStripe]) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kStripe; ++v) to[v] = fused_multiply_add(broadcast(factor), from[v], to[v]);
+    };
+    const auto store_row = [](const Lanes(&from)[kStripe], float* to) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kStripe; ++v) store_lanes(from[v], to + v * kLanes);
+    };
+    (start_row(partial[kRow], sum + kRow * sum_stride + column), ...);
+    for (int i = 0; i < count; ++i) {
+      Lanes row[kStripe];
+#pragma GCC unroll 4
+      for (int v = 0; v < kStripe; ++v) row[v] = load_lanes(b + i * b_stride + column + v * kLanes);
+      (add_row(a[kRow * a_stride + i], row, partial[kRow]), ...);
+    }
+    (store_row(partial[kRow], sum + kRow * sum_stride + column), ...);
   }
 }
 

@@ -57,8 +57,7 @@ void multiply(const char* operation, const ExecSpace& exec, GemmProvider provide
   M2_REQUIRE(gemm_supports(provider, kDTypeOf<T>, w_ENK.dtype()),
              "{}: provider {} does not multiply {} activations by {} weights; kokkos does", operation, name(provider),
              name(kDTypeOf<T>), name(w_ENK.dtype()));
-  M2_REQUIRE(w_ENK.layout() == WeightLayout::rows ||
-                 (provider == GemmProvider::kokkos && std::is_same_v<T, Bf16>),
+  M2_REQUIRE(w_ENK.layout() == WeightLayout::rows || (provider == GemmProvider::kokkos && std::is_same_v<T, Bf16>),
              "{}: a weight in panels is multiplied by bfloat16 activations and the provider kokkos only, not {} and {}",
              operation, name(kDTypeOf<T>), name(provider));
   M2_REQUIRE(w_ENK.num_columns() > 0, "{}: the weight has no columns", operation);

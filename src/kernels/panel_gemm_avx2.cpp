@@ -21,8 +21,9 @@ constexpr int kQuarters = 4;
 constexpr int kQuarterOutputs = kPanelRows / kQuarters;
 constexpr int first_row(int quarter) { return quarter / 2 * 32 + quarter % 2 * 8; }  // and first_row + 16
 
-/// How far ahead of the multiplication weights are fetched: a processor does not fetch across pages by itself.
-constexpr int kFetch_bytes = 8192;
+/// How far ahead of the multiplication weights are fetched, past the outer caches: they are used once. Measured on
+/// Zen 1, two cores, one row in bfloat16: 22 to 27 GB/s, where fetching into all caches reaches 18 to 22.
+constexpr int kFetch_bytes = 1024;
 
 /// Pairs of columns of a panel in bfloat16. A bfloat16 is the upper half of a float: of a pair the second one only
 /// needs its neighbour masked away.
@@ -113,7 +114,7 @@ M2_AVX2 void multiply_few(const Chunk& chunk, float* totals) {
       const std::uint8_t* const pairs = chunk.weights + p * Pairs::kBytes;
       if (quarter == 0) {
         for (int line = 0; line < Pairs::kBytes; line += 64)
-          _mm_prefetch(reinterpret_cast<const char*>(pairs + kFetch_bytes + line), _MM_HINT_T0);
+          _mm_prefetch(reinterpret_cast<const char*>(pairs + kFetch_bytes + line), _MM_HINT_NTA);
       }
 #pragma GCC unroll 8
       for (int i = 0; i < kCount; ++i) {

@@ -9,6 +9,9 @@
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && !defined(__CUDACC__)
 #define M2_HAS_AVX512
 #include "kernels/simd_avx512.hpp"
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__) && !defined(__CUDACC__)
+#define M2_HAS_AVX2
+#include "kernels/simd_avx2.hpp"
 #endif
 
 namespace m2 {
@@ -26,7 +29,7 @@ KOKKOS_FORCEINLINE_FUNCTION float fused_multiply_add(float a, float b, float c) 
 #endif
 }
 
-#ifndef M2_HAS_AVX512
+#if !defined(M2_HAS_AVX512) && !defined(M2_HAS_AVX2)
 /// kLanes floats: `value` takes an index.
 struct Lanes {
   float value[kLanes];
@@ -45,6 +48,10 @@ KOKKOS_FORCEINLINE_FUNCTION Lanes load_lanes(const T* from) {
   Lanes out;
   for (int l = 0; l < kLanes; ++l) out.value[l] = float(from[l]);
   return out;
+}
+
+KOKKOS_FORCEINLINE_FUNCTION void store_lanes(const Lanes& lanes, float* to) {
+  for (int l = 0; l < kLanes; ++l) to[l] = lanes.value[l];
 }
 
 KOKKOS_FORCEINLINE_FUNCTION Lanes fused_multiply_add(const Lanes& a, const Lanes& b, const Lanes& c) {

@@ -39,6 +39,8 @@ inline Lanes fused_multiply_add(const Lanes& a, const Lanes& b, const Lanes& c) 
   return {_mm512_fmadd_ps(a.value, b.value, c.value)};
 }
 
+inline void store_lanes(const Lanes& lanes, float* to) { _mm512_storeu_ps(to, lanes.value); }
+
 inline float sum(const Lanes& lanes) {
   const __m256 upper_8 = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(lanes.value), 1));
   const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(lanes.value), upper_8);

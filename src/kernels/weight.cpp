@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/weight.hpp"
 
+#include <type_traits>
+
 #include "core/error.hpp"
+#include "core/memory.hpp"
 #include "kernels/panel_layout.hpp"
 
 namespace m2 {
@@ -46,6 +49,7 @@ Weight Weight::allocate(const ExecSpace& exec, DType dtype, int num_matrices, in
       raise("weight '{}': dtype {} is not supported; supported are float32, bfloat16, float8_e4m3fn", label,
             name(dtype));
   }
+  if (std::is_same_v<MemorySpace, HostSpace>) advise_large_pages(weight.data(), std::uint64_t(weight.bytes()));
   return weight;
 }
 

@@ -13,9 +13,9 @@
 #include <string>
 
 #include "checkpoint/pretrained.hpp"
-#include "checkpoint/slab_loader.hpp"
 #include "comm/session.hpp"
 #include "core/error.hpp"
+#include "core/memory.hpp"
 #include "model/minimax_m2_for_causal_lm.hpp"
 
 namespace m2 {
