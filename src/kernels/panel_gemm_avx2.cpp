@@ -5,7 +5,7 @@
 #include <immintrin.h>
 
 #include <algorithm>
-#include <cstring>
+#include <array>
 
 // Compiled for AVX2 function by function, so that nothing of it leaks into code for other processors.
 #define M2_AVX2 __attribute__((target("avx2,fma")))
@@ -16,10 +16,10 @@ namespace {
 
 /// 12 sums, 2 vectors of weights and 1 of activations fill 15 of 16 registers.
 constexpr int kTileRows = 6;
-/// A panel's rows are worked on in quarters of 2 x 8: those that 32 bytes of an FP8 panel hold a pair of columns of.
+/// A panel's rows are worked on in quarters of two registers: those that 32 bytes of an FP8 panel hold a pair of
+/// columns of. Sums stand quarter after quarter, register after register: a panel's row has a slot among them.
 constexpr int kQuarters = 4;
-constexpr int kQuarterOutputs = kPanelRows / kQuarters;
-constexpr int first_row(int quarter) { return quarter / 2 * 32 + quarter % 2 * 8; }  // and first_row + 16
+constexpr int kSlots = kPanelRows / kQuarters;
 
 /// How far ahead of the multiplication weights are fetched, past the outer caches: they are used once. Measured on
 /// Zen 1, two cores, one row in bfloat16: 22 to 27 GB/s, where fetching into all caches reaches 18 to 22.
@@ -30,12 +30,13 @@ constexpr int kFetch_bytes = 1024;
 struct Bf16Pairs {
   static constexpr int kBytes = 4 * kPanelRows;
   static constexpr float kActivation = 1.0f;
+  static constexpr bool kHalfIsColumn = false;  // each of the two vectors that load() gives has eight rows' pairs
+  static constexpr int row(int slot) { return slot; }
 
-  /// The pairs of 8 rows from first_row(quarter), and from 16 behind it.
-  M2_AVX2_INLINE static void load(const std::uint8_t* pairs, int quarter, __m256i (&rows)[2]) {
-    const auto* from = reinterpret_cast<const __m256i*>(pairs + 4 * first_row(quarter));
-    rows[0] = _mm256_loadu_si256(from);
-    rows[1] = _mm256_loadu_si256(from + 2);
+  M2_AVX2_INLINE static void load(const std::uint8_t* pairs, int quarter, __m256i (&halves)[2]) {
+    const auto* from = reinterpret_cast<const __m256i*>(pairs + 4 * kSlots * quarter);
+    halves[0] = _mm256_loadu_si256(from);
+    halves[1] = _mm256_loadu_si256(from + 1);
   }
   M2_AVX2_INLINE static __m256 first(__m256i pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
   M2_AVX2_INLINE static __m256 second(__m256i pairs) {
@@ -45,20 +46,28 @@ struct Bf16Pairs {
 
 /// Pairs of columns of a panel in FP8. The bits of a float8_e4m3fn, moved to where a float has its sign, the lower end
 /// of its exponent and the upper of its fraction, are those of its value times 2^-120: also for denormal numbers, but
-/// not for NaN, which no panel holds. Activations take 2^64 of that, the sum of a block the rest. (A table looked up by
-/// halves of a byte, and arithmetic on 16 bits, take more instructions on Zen 1: 6.3 and 6.7 GB/s where this has 6.9.)
+/// not for NaN, which no panel holds. Activations take 2^64 of that, the sum of a block the rest. A multiplication by
+/// 16 with sign moves the lower bytes of 16 bits, a shift the upper ones; with Zen 1's one unit for shifts that is 8.4
+/// GB/s a core in cache (two shifts 6.9, tables for halves of a byte 6.3).
 struct Fp8Pairs {
   static constexpr int kBytes = 2 * kPanelRows;
   static constexpr float kActivation = 0x1p64f, kSum = 0x1p56f;
-
-  M2_AVX2_INLINE static void load(const std::uint8_t* pairs, int quarter, __m256i (&rows)[2]) {
-    const __m256i value = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(pairs + 32 * quarter));
-    rows[0] = _mm256_srai_epi16(_mm256_unpacklo_epi8(_mm256_setzero_si256(), value), 4);
-    rows[1] = _mm256_srai_epi16(_mm256_unpackhi_epi8(_mm256_setzero_si256(), value), 4);
+  static constexpr bool kHalfIsColumn = true;  // each has one column of all rows: even places first, odd ones second
+  static constexpr int row(int slot) {
+    const int place = slot / kSlots * kSlots + slot % 8 * 2 + slot % kSlots / 8;
+    int row = 0;
+    while (fp8_panel_place(row) != place) ++row;
+    return row;
   }
-  M2_AVX2_INLINE static __m256 first(__m256i pairs) { return second(_mm256_slli_epi32(pairs, 16)); }
-  M2_AVX2_INLINE static __m256 second(__m256i pairs) {
-    return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(int(0x87f00000u))));
+
+  M2_AVX2_INLINE static void load(const std::uint8_t* pairs, int quarter, __m256i (&halves)[2]) {
+    const __m256i value = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(pairs + 2 * kSlots * quarter));
+    halves[0] = _mm256_maddubs_epi16(_mm256_set1_epi16(16), value);
+    halves[1] = _mm256_srai_epi16(value, 4);
+  }
+  M2_AVX2_INLINE static __m256 first(__m256i words) { return second(_mm256_slli_epi32(words, 16)); }
+  M2_AVX2_INLINE static __m256 second(__m256i words) {
+    return _mm256_castsi256_ps(_mm256_and_si256(words, _mm256_set1_epi32(int(0x87f00000u))));
   }
 };
 
@@ -72,8 +81,10 @@ struct Sums {
 #pragma GCC unroll 8
     for (int m = 0; m < kRows; ++m) {
 #pragma GCC unroll 8
-      for (int j = 0; j < 2 * kCount; ++j)
-        value[m][j] = scale ? _mm256_setzero_ps() : _mm256_load_ps(total(totals, m, quarter, j));
+      for (int j = 0; j < 2 * kCount; ++j) {
+        const float* const from = totals + m * kPanelRows + quarter * kSlots + 8 * j;
+        value[m][j] = scale ? _mm256_setzero_ps() : _mm256_load_ps(from);
+      }
     }
   }
   M2_AVX2_INLINE void end(float* totals, int quarter, const float* scale) {
@@ -81,17 +92,14 @@ struct Sums {
     for (int m = 0; m < kRows; ++m) {
 #pragma GCC unroll 8
       for (int j = 0; j < 2 * kCount; ++j) {
-        float* const to = const_cast<float*>(total(totals, m, quarter, j));
+        float* const to = totals + m * kPanelRows + quarter * kSlots + 8 * j;
         if (scale) value[m][j] = _mm256_fmadd_ps(value[m][j], _mm256_set1_ps(*scale), _mm256_load_ps(to));
         _mm256_store_ps(to, value[m][j]);
       }
     }
   }
-  M2_AVX2_INLINE void add(int m, int j, __m256 x, __m256 w) { value[m][j] = _mm256_fmadd_ps(x, w, value[m][j]); }
-
- private:
-  static const float* total(const float* totals, int m, int quarter, int j) {
-    return totals + m * kPanelRows + first_row(quarter + j / 2) + j % 2 * 16;
+  M2_AVX2_INLINE void add(int m, int j, const float* x, __m256 w) {
+    value[m][j] = _mm256_fmadd_ps(_mm256_broadcast_ss(x), w, value[m][j]);
   }
 };
 
@@ -118,16 +126,21 @@ M2_AVX2 void multiply_few(const Chunk& chunk, float* totals) {
       }
 #pragma GCC unroll 8
       for (int i = 0; i < kCount; ++i) {
-        __m256i w[2];
-        Pairs::load(pairs, quarter + i, w);
+        __m256i halves[2];
+        Pairs::load(pairs, quarter + i, halves);
 #pragma GCC unroll 8
-        for (int j = 0; j < 2; ++j) {
-          const __m256 first = Pairs::first(w[j]), second = Pairs::second(w[j]);
+        for (int half = 0; half < 2; ++half) {
+          const __m256 first = Pairs::first(halves[half]), second = Pairs::second(halves[half]);
 #pragma GCC unroll 8
           for (int m = 0; m < kRows; ++m) {
             const float* const x = chunk.x_MK + m * kPanelChunk + 2 * p;
-            sums.add(m, 2 * i + j, _mm256_broadcast_ss(x), first);
-            sums.add(m, 2 * i + j, _mm256_broadcast_ss(x + 1), second);
+            if constexpr (Pairs::kHalfIsColumn) {
+              sums.add(m, 2 * i, x + half, first);
+              sums.add(m, 2 * i + 1, x + half, second);
+            } else {
+              sums.add(m, 2 * i + half, x, first);
+              sums.add(m, 2 * i + half, x + 1, second);
+            }
           }
         }
       }
@@ -139,14 +152,14 @@ M2_AVX2 void multiply_few(const Chunk& chunk, float* totals) {
 /// The same for one of many tiles of rows: weights come expanded.
 template <int kRows>
 M2_AVX2 void multiply_expanded(const Chunk& chunk, int quarter, float* totals) {
-  const float* const w_KN = chunk.expanded + quarter * kPanelChunk * kQuarterOutputs;
+  const float* const w_KN = chunk.expanded + quarter * kPanelChunk * kSlots;
   Sums<kRows, 1> sums;
   sums.begin(totals, quarter, chunk.scale);
   for (int k = 0; k < 2 * chunk.num_pairs; ++k) {
-    const __m256 w[2] = {_mm256_load_ps(w_KN + k * kQuarterOutputs), _mm256_load_ps(w_KN + k * kQuarterOutputs + 8)};
+    const __m256 w[2] = {_mm256_load_ps(w_KN + k * kSlots), _mm256_load_ps(w_KN + k * kSlots + 8)};
 #pragma GCC unroll 8
     for (int m = 0; m < kRows; ++m) {
-      const __m256 x = _mm256_broadcast_ss(chunk.x_MK + m * kPanelChunk + k);
+      const float* const x = chunk.x_MK + m * kPanelChunk + k;
       sums.add(m, 0, x, w[0]);
       sums.add(m, 1, x, w[1]);
     }
@@ -158,13 +171,13 @@ template <class Pairs>
 M2_AVX2 void expand(const Chunk& chunk, float* expanded) {
   for (int p = 0; p < chunk.num_pairs; ++p) {
     for (int quarter = 0; quarter < kQuarters; ++quarter) {
-      __m256i w[2];
-      Pairs::load(chunk.weights + p * Pairs::kBytes, quarter, w);
-      float* const to = expanded + (quarter * kPanelChunk + 2 * p) * kQuarterOutputs;
-#pragma GCC unroll 8
-      for (int j = 0; j < 2; ++j) {
-        _mm256_store_ps(to + 8 * j, Pairs::first(w[j]));
-        _mm256_store_ps(to + kQuarterOutputs + 8 * j, Pairs::second(w[j]));
+      __m256i halves[2];
+      Pairs::load(chunk.weights + p * Pairs::kBytes, quarter, halves);
+      float* const to = expanded + (quarter * kPanelChunk + 2 * p) * kSlots;
+      constexpr int kHalf = Pairs::kHalfIsColumn ? kSlots : 8, kOther = Pairs::kHalfIsColumn ? 8 : kSlots;
+      for (int half = 0; half < 2; ++half) {
+        _mm256_store_ps(to + half * kHalf, Pairs::first(halves[half]));
+        _mm256_store_ps(to + half * kHalf + kOther, Pairs::second(halves[half]));
       }
     }
   }
@@ -219,14 +232,25 @@ M2_AVX2 void multiply_expanded(const Chunk& chunk, int num_rows, int quarter, fl
   }
 }
 
+/// The row of each slot.
+template <class Pairs>
+constexpr std::array<int, kPanelRows> rows() {
+  std::array<int, kPanelRows> row_N{};
+  for (int slot = 0; slot < kPanelRows; ++slot) row_N[slot] = Pairs::row(slot);
+  return row_N;
+}
+
+template <class Pairs>
 void store(const PanelProduct& product, const float* totals) {
+  static constexpr std::array<int, kPanelRows> kRow = rows<Pairs>();
   for (int m = 0; m < product.num_rows; ++m) {
     const std::int64_t begin = m * product.y_row_stride;
+    float sum_N[kPanelRows];
+    for (int slot = 0; slot < kPanelRows; ++slot) sum_N[kRow[slot]] = totals[m * kPanelRows + slot];
     if (product.y_is_float) {
-      std::copy_n(totals + m * kPanelRows, kPanelRows, static_cast<float*>(product.y_MN) + begin);
+      std::copy_n(sum_N, kPanelRows, static_cast<float*>(product.y_MN) + begin);
     } else {
-      for (int n = 0; n < kPanelRows; ++n)
-        static_cast<Bf16*>(product.y_MN)[begin + n] = Bf16(totals[m * kPanelRows + n]);
+      for (int n = 0; n < kPanelRows; ++n) static_cast<Bf16*>(product.y_MN)[begin + n] = Bf16(sum_N[n]);
     }
   }
 }
@@ -264,7 +288,7 @@ M2_AVX2 void multiply_all(const PanelProduct& product, Memory& memory) {
       }
     }
   }
-  store(product, memory.totals);
+  store<Pairs>(product, memory.totals);
 }
 
 void multiply_panel(const PanelProduct& product) {
