@@ -74,6 +74,7 @@ class Report {
     if (progress_) progress_->add(1);
   }
   void add_tokens(std::int64_t count) {
+    if (num_tokens_ == 0 && count > 0) first_token_seconds_ = since_start_.seconds();
     num_tokens_ += count;
     if (!progress_) return;
     progress_->set_note(fmt::format("{:.1f} tokens/s", rate()));
@@ -82,8 +83,11 @@ class Report {
   void end() {
     progress_.reset();  // ends the bar's line
     if (!speaks_) return;
-    fmt::print(stderr, "m2: generated {} for {} in {:.1f} s, {:.1f} tokens/s\n", counted(num_tokens_, "token"),
-               counted(num_prompts_, "prompt"), stopwatch_.seconds(), rate());
+    fmt::print(stderr, "m2: generated {} for {} in {:.1f} s, {:.1f} tokens/s{}\n", counted(num_tokens_, "token"),
+               counted(num_prompts_, "prompt"), stopwatch_.seconds(), rate(),
+               num_tokens_ > 0
+                   ? fmt::format("; the first one {:.2f} s after the start, with loading", first_token_seconds_)
+                   : "");
   }
 
  private:
@@ -91,7 +95,8 @@ class Report {
 
   bool speaks_, has_bar_;
   std::optional<Progress> progress_;
-  Stopwatch stopwatch_;
+  Stopwatch since_start_, stopwatch_;
+  double first_token_seconds_ = 0.0;
   std::int64_t num_prompts_ = 0, num_tokens_ = 0;
 };
 

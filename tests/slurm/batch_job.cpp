@@ -21,7 +21,7 @@ std::string value_of(const std::string& key, const std::string& text) {
 }
 
 JobState poll(const BatchJob& job, const std::function<bool(const JobState&)>& reached) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(2);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(4);
   JobState state = job.state();
   while (!reached(state) && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
