@@ -10,8 +10,8 @@
 namespace m2 {
 namespace {
 
-constexpr double kWidth = 1000, kLabels = 232, kNumbers = 236, kRow = 26, kTop = 30;
-constexpr double kLeastShare = 0.002;  // of the time: the operations below share a bar
+constexpr double kPageWidth = 1000, kLabels = 232, kNumbers = 236, kRow = 26, kHeader = 30;
+constexpr double kLeastBarShare = 0.002;  // of the time: the operations below share a bar
 
 struct Bar {
   std::string label;
@@ -26,7 +26,7 @@ std::vector<Bar> bars_of(const BenchPhase& phase, const BenchResult& result) {
   for (const OperationLog::Entry& entry : phase.operations) {
     const double roof =
         entry.seconds * rates_of(entry.cost, entry.seconds, result.rank_ceilings, result.dtype).roof_share();
-    if (entry.seconds >= kLeastShare * phase.timed_seconds) {
+    if (entry.seconds >= kLeastBarShare * phase.timed_seconds) {
       bars.push_back({entry.label(), entry.seconds, roof});
       continue;
     }
@@ -78,16 +78,16 @@ std::string time_bars_svg(const BenchPhase& phase, const BenchResult& result) {
   const std::vector<Bar> bars = bars_of(phase, result);
   double longest = 0.0;
   for (const Bar& bar : bars) longest = std::max(longest, bar.seconds);
-  const double height = kTop + kRow * double(bars.size()) + 6, room = kWidth - kLabels - kNumbers;
+  const double height = kHeader + kRow * double(bars.size()) + 6, room = kPageWidth - kLabels - kNumbers;
   const char* const color = phase_color(phase.name);
   std::string text = fmt::format(
       "<svg viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" role=\"img\" aria-label=\"Time by operation\">\n",
-      kWidth, height);
+      kPageWidth, height);
   text += rectangle(kLabels, 4, 18, color, 0.35) +
           fmt::format("<text x=\"{}\" y=\"18\">time of the operation</text>\n", kLabels + 26);
   text += rectangle(kLabels + 190, 4, 18, color, 1.0) +
           fmt::format("<text x=\"{}\" y=\"18\">of it, the least that the ceilings allow</text>\n", kLabels + 216);
-  double y = kTop;
+  double y = kHeader;
   for (const Bar& bar : bars) {
     const double width = longest > 0.0 ? bar.seconds / longest * room : 0.0;
     text += fmt::format("<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n", kLabels - 10, y + 14,

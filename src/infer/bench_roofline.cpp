@@ -14,7 +14,7 @@ namespace {
 
 constexpr double kWidth = 1000, kHeight = 600, kLeft = 84, kRight = 24, kTop = 20, kBottom = 58;
 constexpr double kFontWidth = 7.2, kFontHeight = 14;  // of a character of the labels, about
-constexpr double kLeastShare = 0.01;                  // of the time: operations below have a dot without a label
+constexpr double kLeastLabelShare = 0.01;             // of the time: operations below have a dot without a label
 constexpr double kLeastDot = 0.002;                   // of the time: operations below have no dot
 
 // Whole decades of a logarithmic axis, and where they lie on the page.
@@ -174,7 +174,7 @@ class Roofline {
         dot.x, dot.y, dot.radius, phase_color(dot.phase),
         html_text(fmt::format("{}, {}: {} GFLOP/s at {:.3g} FLOP per byte, {:.1f} % of the time", dot.phase, dot.label,
                               giga_text(dot.flop_per_second), dot.intensity, 100.0 * dot.share)));
-    if (dot.share >= kLeastShare) text += label_svg(dot);
+    if (dot.share >= kLeastLabelShare) text += label_svg(dot);
     return text;
   }
 

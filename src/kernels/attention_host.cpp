@@ -18,12 +18,12 @@ constexpr int kQueryTile = 64;  // rows of one task
 constexpr int kQueryPanel = 6;  // rows multiplied at once
 constexpr int kQueryPanelColumns = 64;
 #ifdef M2_HAS_AVX512
-constexpr int kStripe = 4;  // Lanes of columns at once: 24 of 32 registers hold the sums
+constexpr int kStripeLanes = 4;  // Lanes of columns at once: 24 of 32 registers hold the sums
 #else
-constexpr int kStripe = 1;  // 12 of 16
+constexpr int kStripeLanes = 1;  // 12 of 16
 #endif
 static_assert(kKvBlock == kQueryPanelColumns && kMaxHeadSize % kQueryPanelColumns == 0);
-static_assert(kQueryPanelColumns % (kStripe * kLanes) == 0);
+static_assert(kQueryPanelColumns % (kStripeLanes * kLanes) == 0);
 
 // A task is a tile of consecutive tokens, a key/value head, and a tile of the query heads that share it.
 template <class T>
@@ -70,25 +70,25 @@ struct TileMemory {
 template <bool kFromZero, int... kRow>
 void add_products(std::integer_sequence<int, kRow...>, const float* a, int a_stride, int count, const float* b,
                   int b_stride, float* sum, int sum_stride) {
-  for (int column = 0; column < kQueryPanelColumns; column += kStripe * kLanes) {
-    Lanes partial[sizeof...(kRow)][kStripe];
-    const auto start_row = [&](Lanes(&to)[kStripe], const float* from) {
+  for (int column = 0; column < kQueryPanelColumns; column += kStripeLanes * kLanes) {
+    Lanes partial[sizeof...(kRow)][kStripeLanes];
+    const auto start_row = [&](Lanes(&to)[kStripeLanes], const float* from) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kStripe; ++v) to[v] = kFromZero ? broadcast(0.0f) : load_lanes(from + v * kLanes);
+      for (int v = 0; v < kStripeLanes; ++v) to[v] = kFromZero ? broadcast(0.0f) : load_lanes(from + v * kLanes);
     };
-    const auto add_row = [](float factor, const Lanes(&from)[kStripe], Lanes(&to)[kStripe]) {
+    const auto add_row = [](float factor, const Lanes(&from)[kStripeLanes], Lanes(&to)[kStripeLanes]) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kStripe; ++v) to[v] = fused_multiply_add(broadcast(factor), from[v], to[v]);
+      for (int v = 0; v < kStripeLanes; ++v) to[v] = fused_multiply_add(broadcast(factor), from[v], to[v]);
     };
-    const auto store_row = [](const Lanes(&from)[kStripe], float* to) {
+    const auto store_row = [](const Lanes(&from)[kStripeLanes], float* to) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kStripe; ++v) store_lanes(from[v], to + v * kLanes);
+      for (int v = 0; v < kStripeLanes; ++v) store_lanes(from[v], to + v * kLanes);
     };
     (start_row(partial[kRow], sum + kRow * sum_stride + column), ...);
     for (int i = 0; i < count; ++i) {
-      Lanes row[kStripe];
+      Lanes row[kStripeLanes];
 #pragma GCC unroll 4
-      for (int v = 0; v < kStripe; ++v) row[v] = load_lanes(b + i * b_stride + column + v * kLanes);
+      for (int v = 0; v < kStripeLanes; ++v) row[v] = load_lanes(b + i * b_stride + column + v * kLanes);
       (add_row(a[kRow * a_stride + i], row, partial[kRow]), ...);
     }
     (store_row(partial[kRow], sum + kRow * sum_stride + column), ...);
