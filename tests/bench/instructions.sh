@@ -89,7 +89,7 @@ if [ -n "$record" ]; then
   cat "$scratch/table"
   exit
 fi
-[ -r "$recorded" ] || fail "$recorded is not there; --record writes it"
+[ -r "$recorded" ] || { cat "$scratch/table"; fail "$recorded is not there; --record writes it"; }
 printf '%-10s %12s %12s %9s %12s %12s %9s\n' fixture prefill recorded change decode recorded change
 awk 'NR == FNR { if ($1 != "#") { prefill[$1] = $2; decode[$1] = $3 } next }
   !($1 in prefill) { printf "%-10s %12d %12s %9s %12d %12s %9s\n", $1, $2, "-", "-", $3, "-", "-"; next }
