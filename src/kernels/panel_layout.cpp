@@ -51,6 +51,14 @@ void unpack(int num_pairs, const Pair* panel, int begin, int end, Pair* rows) {
   for_pairs(num_pairs, begin, end, kPlaces, [=](std::int64_t row, std::int64_t place) { rows[row] = panel[place]; });
 }
 
+/// pack_panel() of rows that hold no NaN.
+void pack_numbers(DType dtype, int num_columns, const std::byte* rows, std::byte* panel) {
+  if (dtype == DType::bfloat16) {
+    return pack(num_columns / 2, reinterpret_cast<const std::uint32_t*>(rows), reinterpret_cast<std::uint32_t*>(panel));
+  }
+  pack(num_columns / 2, reinterpret_cast<const std::uint16_t*>(rows), reinterpret_cast<std::uint16_t*>(panel));
+}
+
 bool holds_nan(std::span<const std::byte> fp8) {
   int found = 0;
   for (const std::byte value : fp8) found |= (value & std::byte{0x7f}) == std::byte{0x7f};
@@ -70,12 +78,9 @@ std::int64_t panel_bytes(DType dtype, int num_columns) {
 }
 
 void pack_panel(DType dtype, int num_columns, const std::byte* rows, std::byte* panel) {
-  if (dtype == DType::bfloat16) {
-    return pack(num_columns / 2, reinterpret_cast<const std::uint32_t*>(rows), reinterpret_cast<std::uint32_t*>(panel));
-  }
-  M2_REQUIRE(!holds_nan({rows, std::size_t(panel_bytes(dtype, num_columns))}),
+  M2_REQUIRE(dtype != DType::float8_e4m3fn || !holds_nan({rows, std::size_t(panel_bytes(dtype, num_columns))}),
              "a float8_e4m3fn weight holds NaN: the checkpoint is damaged; 'm2-convert verify' says where");
-  pack(num_columns / 2, reinterpret_cast<const std::uint16_t*>(rows), reinterpret_cast<std::uint16_t*>(panel));
+  pack_numbers(dtype, num_columns, rows, panel);
 }
 
 void unpack_panel(DType dtype, int num_columns, const std::byte* panel, int begin, int end, std::byte* rows) {
@@ -101,7 +106,7 @@ void rearrange_panels(const ExecSpace& exec, DType dtype, int num_columns, std::
                            std::byte* const panel = values + i * bytes;
                            before.assign(panel, panel + bytes);
                            if (layout == WeightLayout::panels) {
-                             pack_panel(dtype, num_columns, before.data(), panel);
+                             pack_numbers(dtype, num_columns, before.data(), panel);
                            } else {
                              unpack_panel(dtype, num_columns, before.data(), 0, kPanelRows, panel);
                            }
