@@ -19,6 +19,12 @@ inline constexpr int kPanelChunk = 128;
 inline constexpr int kPanelMaxRows = 192;
 static_assert(kPanelChunk == kFp8Block);
 
+/// Rows of a tile so that the last one, of what is left, is not much smaller: few sums wait for one another.
+constexpr int even_tile(int num_rows, int most) {
+  const int num_tiles = (num_rows + most - 1) / most;
+  return (num_rows + num_tiles - 1) / num_tiles;
+}
+
 /// y[m][n] = sum over k of x[m][k] w[n][k] for the kPanelRows rows n of one panel.
 struct PanelProduct {
   const Bf16* x_MK;

@@ -2,74 +2,23 @@
 #include "kernels/panel_gemm.hpp"
 
 #if defined(__x86_64__) && !defined(__CUDACC__)
-#include <immintrin.h>
-
 #include <algorithm>
 #include <array>
 
-// Compiled for AVX2 function by function, so that nothing of it leaks into code for other processors.
-#define M2_AVX2 __attribute__((target("avx2,fma")))
-#define M2_AVX2_INLINE M2_AVX2 __attribute__((always_inline)) inline
+#include "kernels/panel_pairs_avx2.hpp"
 
 namespace m2 {
 namespace {
 
 /// 12 sums, 2 vectors of weights and 1 of activations fill 15 of 16 registers.
 constexpr int kTileRows = 6;
-/// A panel's rows are worked on in quarters of two registers: those that 32 bytes of an FP8 panel hold a pair of
-/// columns of. Sums stand quarter after quarter, register after register: a panel's row has a slot among them.
-constexpr int kQuarters = 4;
-constexpr int kSlots = kPanelRows / kQuarters;
-
-/// How far ahead of the multiplication weights are fetched, past the outer caches: they are used once. Measured on
-/// Zen 1, two cores, one row in bfloat16: 22 to 27 GB/s, where fetching into all caches reaches 18 to 22.
+/// Up to here weights are expanded in registers, anew for each tile of at most kFewTileRows rows: they are in the
+/// first-level cache then. More rows share weights that were expanded once.
+constexpr int kFewRows = 8, kFewTileRows = 4;
+/// How far ahead of the multiplication by one row weights are fetched, past the outer caches: they are used once.
+/// Measured on Zen 1, two cores, in bfloat16: 22 to 27 GB/s, where fetching into all caches reaches 18 to 22.
 constexpr int kFetch_bytes = 1024;
-
-/// Pairs of columns of a panel in bfloat16. A bfloat16 is the upper half of a float: of a pair the second one only
-/// needs its neighbour masked away.
-struct Bf16Pairs {
-  static constexpr int kBytes = 4 * kPanelRows;
-  static constexpr float kActivation = 1.0f;
-  static constexpr bool kHalfIsColumn = false;  // each of the two vectors that load() gives has eight rows' pairs
-  static constexpr int row(int slot) { return slot; }
-
-  M2_AVX2_INLINE static void load(const std::uint8_t* pairs, int quarter, __m256i (&halves)[2]) {
-    const auto* from = reinterpret_cast<const __m256i*>(pairs + 4 * kSlots * quarter);
-    halves[0] = _mm256_loadu_si256(from);
-    halves[1] = _mm256_loadu_si256(from + 1);
-  }
-  M2_AVX2_INLINE static __m256 first(__m256i pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
-  M2_AVX2_INLINE static __m256 second(__m256i pairs) {
-    return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(int(0xffff0000u))));
-  }
-};
-
-/// Pairs of columns of a panel in FP8. The bits of a float8_e4m3fn, moved to where a float has its sign, the lower end
-/// of its exponent and the upper of its fraction, are those of its value times 2^-120: also for denormal numbers, but
-/// not for NaN, which no panel holds. Activations take 2^64 of that, the sum of a block the rest. A multiplication by
-/// 16 with sign moves the lower bytes of 16 bits, a shift the upper ones; with Zen 1's one unit for shifts that is 8.4
-/// GB/s a core in cache (two shifts 6.9, tables for halves of a byte 6.3).
-struct Fp8Pairs {
-  static constexpr int kBytes = 2 * kPanelRows;
-  static constexpr float kActivation = 0x1p64f, kSum = 0x1p56f;
-  static constexpr bool kHalfIsColumn = true;  // each has one column of all rows: even places first, odd ones second
-  static constexpr int row(int slot) {
-    const int place = slot / kSlots * kSlots + slot % 8 * 2 + slot % kSlots / 8;
-    int row = 0;
-    while (fp8_panel_place(row) != place) ++row;
-    return row;
-  }
-
-  M2_AVX2_INLINE static void load(const std::uint8_t* pairs, int quarter, __m256i (&halves)[2]) {
-    const __m256i value = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(pairs + 2 * kSlots * quarter));
-    halves[0] = _mm256_maddubs_epi16(_mm256_set1_epi16(16), value);
-    halves[1] = _mm256_srai_epi16(value, 4);
-  }
-  M2_AVX2_INLINE static __m256 first(__m256i words) { return second(_mm256_slli_epi32(words, 16)); }
-  M2_AVX2_INLINE static __m256 second(__m256i words) {
-    return _mm256_castsi256_ps(_mm256_and_si256(words, _mm256_set1_epi32(int(0x87f00000u))));
-  }
-};
+constexpr int kLine_bytes = 64;
 
 /// The sums of `kRows` rows and `kCount` quarters of a panel from `quarter` on.
 template <int kRows, int kCount>
@@ -112,18 +61,21 @@ struct Chunk {
   const float* scale;  ///< if not null: the products are summed alone and then multiplied by it
 };
 
-/// totals += x * chunk for few rows: weights are expanded in registers.
+/// totals += x * chunk for few rows: weights are expanded in registers. Several passes fetch the next chunk, each its
+/// share: were one of them to fetch, memory would rest while the others multiply.
 template <class Pairs, int kRows, int kCount>
 M2_AVX2 void multiply_few(const Chunk& chunk, float* totals) {
+  constexpr int kPasses = kQuarters / kCount;
+  const std::uint8_t* ahead = chunk.weights + (kPasses == 1 ? kFetch_bytes : chunk.num_pairs * Pairs::kBytes);
   for (int quarter = 0; quarter < kQuarters; quarter += kCount) {
     Sums<kRows, kCount> sums;
     sums.begin(totals, quarter, chunk.scale);
     for (int p = 0; p < chunk.num_pairs; ++p) {
       const std::uint8_t* const pairs = chunk.weights + p * Pairs::kBytes;
-      if (quarter == 0) {
-        for (int line = 0; line < Pairs::kBytes; line += 64)
-          _mm_prefetch(reinterpret_cast<const char*>(pairs + kFetch_bytes + line), _MM_HINT_NTA);
-      }
+      constexpr int kShare = Pairs::kBytes / kPasses;  // of a line, the same one twice
+      for (int line = 0; line < kShare; line += kLine_bytes)
+        _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_NTA);
+      ahead += kShare;
 #pragma GCC unroll 8
       for (int i = 0; i < kCount; ++i) {
         __m256i halves[2];
@@ -206,12 +158,8 @@ M2_AVX2 void multiply_chunk(const Chunk& chunk, int num_rows, float* totals) {
       return multiply_few<Pairs, 2, 2>(chunk, totals);
     case 3:
       return multiply_few<Pairs, 3, 1>(chunk, totals);
-    case 4:
-      return multiply_few<Pairs, 4, 1>(chunk, totals);
-    case 5:
-      return multiply_few<Pairs, 5, 1>(chunk, totals);
     default:
-      return multiply_few<Pairs, kTileRows, 1>(chunk, totals);
+      return multiply_few<Pairs, kFewTileRows, 1>(chunk, totals);
   }
 }
 
@@ -275,16 +223,20 @@ M2_AVX2 void multiply_all(const PanelProduct& product, Memory& memory) {
                       .num_pairs = num_columns / 2,
                       .scale = product.scale_inv_C ? &scale : nullptr};
     expand_rows(product, begin, num_columns, Pairs::kActivation, memory.x_MK);
-    if (product.num_rows <= kTileRows) {
-      multiply_chunk<Pairs>(chunk, product.num_rows, memory.totals);
-      continue;
-    }
-    expand<Pairs>(chunk, memory.expanded);
-    for (int quarter = 0; quarter < kQuarters; ++quarter) {
-      for (int m = 0; m < product.num_rows; m += kTileRows) {
+    const bool are_few = product.num_rows <= kFewRows;
+    if (!are_few) expand<Pairs>(chunk, memory.expanded);
+    const int tile_rows = even_tile(product.num_rows, are_few ? kFewTileRows : kTileRows);
+    for (int quarter = 0; quarter < (are_few ? 1 : kQuarters); ++quarter) {
+      for (int m = 0; m < product.num_rows; m += tile_rows) {
         Chunk tile = chunk;
         tile.x_MK += m * kPanelChunk;
-        multiply_expanded(tile, std::min(kTileRows, product.num_rows - m), quarter, memory.totals + m * kPanelRows);
+        const int num_rows = std::min(tile_rows, product.num_rows - m);
+        float* const totals = memory.totals + m * kPanelRows;
+        if (are_few) {
+          multiply_chunk<Pairs>(tile, num_rows, totals);
+        } else {
+          multiply_expanded(tile, num_rows, quarter, totals);
+        }
       }
     }
   }

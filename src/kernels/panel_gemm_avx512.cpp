@@ -7,7 +7,8 @@
 #include <algorithm>
 #include <cstring>
 
-// Compiled for AVX-512 function by function, so that nothing of it leaks into code for other processors.
+// Compiled for AVX-512 function by function, so that nothing of it leaks into code for other processors. Without its
+// pragmas GCC 14 keeps a second copy of the sums in memory.
 #define M2_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16,avx512vbmi")))
 #define M2_AVX512_INLINE M2_AVX512 __attribute__((always_inline)) inline
 
@@ -59,10 +60,12 @@ M2_AVX512_INLINE void expand(const Fp8Expander& tables, const std::uint8_t* from
 template <int kRows>
 M2_AVX512_INLINE void add_pair(const Bf16* x_MK, std::int64_t stride, const __m512i (&w)[kVectors],
                                __m512 (&sums)[kRows][kVectors]) {
+#pragma GCC unroll 8
   for (int m = 0; m < kRows; ++m) {
     int pair;
     std::memcpy(&pair, x_MK + m * stride, sizeof(pair));
     const __m512i x = _mm512_set1_epi32(pair);
+#pragma GCC unroll 8
     for (int j = 0; j < kVectors; ++j) sums[m][j] = _mm512_dpbf16_ps(sums[m][j], (__m512bh)w[j], (__m512bh)x);
   }
 }
@@ -79,7 +82,9 @@ struct Chunk {
 template <int kRows, bool kIsFp8>
 M2_AVX512 void multiply_tile(const Bf16* x_MK, std::int64_t stride, const Chunk& chunk, float* totals) {
   __m512 sums[kRows][kVectors];
+#pragma GCC unroll 8
   for (int m = 0; m < kRows; ++m) {
+#pragma GCC unroll 8
     for (int j = 0; j < kVectors; ++j)
       sums[m][j] = chunk.scale_inv ? _mm512_setzero_ps() : _mm512_load_ps(totals + m * kPanelRows + 16 * j);
   }
@@ -92,12 +97,15 @@ M2_AVX512 void multiply_tile(const Bf16* x_MK, std::int64_t stride, const Chunk&
       expand(tables, from + kPanelRows, w[2], w[3]);
     } else {
       const std::uint8_t* from = chunk.begin + p * 4 * kPanelRows;
+#pragma GCC unroll 8
       for (int j = 0; j < kVectors; ++j) w[j] = _mm512_loadu_si512(from + j * kLine_bytes);
     }
     if (chunk.next) _mm_prefetch(reinterpret_cast<const char*>(chunk.next + p * kLine_bytes), _MM_HINT_T1);
     add_pair<kRows>(x_MK + 2 * p, stride, w, sums);
   }
+#pragma GCC unroll 8
   for (int m = 0; m < kRows; ++m) {
+#pragma GCC unroll 8
     for (int j = 0; j < kVectors; ++j) {
       float* const total = totals + m * kPanelRows + 16 * j;
       if (chunk.scale_inv)
@@ -158,6 +166,7 @@ M2_AVX512 void multiply_panel(const PanelProduct& product) {
   const bool is_fp8 = product.scale_inv_C != nullptr;
   const bool is_expanded = is_fp8 && product.num_rows > kTileRows;
   std::fill_n(totals, product.num_rows * kPanelRows, 0.0f);
+  const int tile_rows = even_tile(product.num_rows, kTileRows);
   const int pair_bytes = (is_fp8 ? 2 : 4) * kPanelRows;
   const auto* const panel = static_cast<const std::uint8_t*>(product.panel);
   for (int begin = 0; begin < product.num_columns; begin += kPanelChunk) {
@@ -168,9 +177,9 @@ M2_AVX512 void multiply_panel(const PanelProduct& product) {
     if (is_expanded) expand_chunk(chunk_begin, num_pairs, expanded);
     Chunk chunk{is_expanded ? expanded : chunk_begin, num_pairs,
                 is_fp8 ? product.scale_inv_C + begin / kPanelChunk : nullptr, nullptr};
-    for (int m = 0; m < product.num_rows; m += kTileRows, next += num_pairs * kLine_bytes) {
+    for (int m = 0; m < product.num_rows; m += tile_rows, next += num_pairs * kLine_bytes) {
       chunk.next = product.num_rows > kTileRows && next < next_end ? next : nullptr;
-      const int num_rows = std::min(kTileRows, product.num_rows - m);
+      const int num_rows = std::min(tile_rows, product.num_rows - m);
       const Bf16* const x_MK = product.x_MK + std::int64_t(m) * product.num_columns + begin;
       if (is_fp8 && !is_expanded) {
         multiply_rows<true>(num_rows, x_MK, product.num_columns, chunk, totals + m * kPanelRows);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#ifdef __AVX2__  // so that it compiles alone on every processor
 #include <immintrin.h>
 
 #include "core/bf16.hpp"
@@ -60,3 +61,4 @@ inline void store_lanes(const Lanes& lanes, float* to) {
 }
 
 }  // namespace m2
+#endif

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// How the AVX2 kernel reads panels (panel_layout.hpp): included by panel_gemm_avx2.cpp alone.
+#ifdef __x86_64__
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "kernels/panel_layout.hpp"
+
+// Compiled for AVX2 function by function, so that nothing of it leaks into code for other processors.
+#define M2_AVX2 __attribute__((target("avx2,fma")))
+#define M2_AVX2_INLINE M2_AVX2 __attribute__((always_inline)) inline
+
+namespace m2 {
+
+/// A panel's rows are worked on in quarters of two registers: those that 32 bytes of an FP8 panel hold a pair of
+/// columns of. Sums stand quarter after quarter, register after register: a panel's row has a slot among them.
+constexpr int kQuarters = 4;
+constexpr int kSlots = kPanelRows / kQuarters;
+
+/// Pairs of columns of a panel in bfloat16. A bfloat16 is the upper half of a float: of a pair the second one only
+/// needs its neighbour masked away.
+struct Bf16Pairs {
+  static constexpr int kBytes = 4 * kPanelRows;
+  static constexpr float kActivation = 1.0f;
+  static constexpr bool kHalfIsColumn = false;  // each of the two vectors that load() gives has eight rows' pairs
+  static constexpr int row(int slot) { return slot; }
+
+  M2_AVX2_INLINE static void load(const std::uint8_t* pairs, int quarter, __m256i (&halves)[2]) {
+    const auto* from = reinterpret_cast<const __m256i*>(pairs + 4 * kSlots * quarter);
+    halves[0] = _mm256_loadu_si256(from);
+    halves[1] = _mm256_loadu_si256(from + 1);
+  }
+  M2_AVX2_INLINE static __m256 first(__m256i pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
+  M2_AVX2_INLINE static __m256 second(__m256i pairs) {
+    return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(int(0xffff0000u))));
+  }
+};
+
+/// Pairs of columns of a panel in FP8. The bits of a float8_e4m3fn, moved to where a float has its sign, the lower end
+/// of its exponent and the upper of its fraction, are those of its value times 2^-120: also for denormal numbers, but
+/// not for NaN, which no panel holds. Activations take 2^64 of that, the sum of a block the rest. A multiplication by
+/// 16 with sign moves the lower bytes of 16 bits, a shift the upper ones; with Zen 1's one unit for shifts that is 8.4
+/// GB/s a core in cache (two shifts 6.9, tables for halves of a byte 6.3).
+struct Fp8Pairs {
+  static constexpr int kBytes = 2 * kPanelRows;
+  static constexpr float kActivation = 0x1p64f, kSum = 0x1p56f;
+  static constexpr bool kHalfIsColumn = true;  // each has one column of all rows: even places first, odd ones second
+  static constexpr int row(int slot) {
+    const int place = slot / kSlots * kSlots + slot % 8 * 2 + slot % kSlots / 8;
+    int row = 0;
+    while (fp8_panel_place(row) != place) ++row;
+    return row;
+  }
+
+  M2_AVX2_INLINE static void load(const std::uint8_t* pairs, int quarter, __m256i (&halves)[2]) {
+    const __m256i value = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(pairs + 2 * kSlots * quarter));
+    halves[0] = _mm256_maddubs_epi16(_mm256_set1_epi16(16), value);
+    halves[1] = _mm256_srai_epi16(value, 4);
+  }
+  M2_AVX2_INLINE static __m256 first(__m256i words) { return second(_mm256_slli_epi32(words, 16)); }
+  M2_AVX2_INLINE static __m256 second(__m256i words) {
+    return _mm256_castsi256_ps(_mm256_and_si256(words, _mm256_set1_epi32(int(0x87f00000u))));
+  }
+};
+
+}  // namespace m2
+#endif
