@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/nccl_calls.hpp"
 
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <exception>
-#include <thread>
 
 #include "core/error.hpp"
 
 namespace m2 {
+namespace {
+
+constexpr std::chrono::milliseconds kWatchPause{200};
+constexpr int kWatchPatience = 5;  // pauses: a thread that calls NCCL sees the failure itself, and throws
+
+}  // namespace
 
 void check_cuda(cudaError_t code, const char* call) {
   M2_REQUIRE(code == cudaSuccess, "{}: {}", call, cudaGetErrorString(code));
@@ -55,9 +64,11 @@ NcclComm::NcclComm(const std::string& id, int rank, int size) : rank_(rank), siz
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
   finish(ncclCommInitRankConfig(&comm_, size, unique_id, rank, &config), "ncclCommInitRankConfig");
+  watcher_ = std::jthread([this](const std::stop_token& stop) { watch(stop); });
 }
 
 NcclComm::~NcclComm() {
+  watcher_ = {};  // stops it, and waits
   if (comm_ == nullptr) return;
   // Ending properly is collective, and after an exception the other ranks do not come.
   if (std::uncaught_exceptions() > 0 || wait_until_enqueued(ncclCommFinalize(comm_)) != ncclSuccess) {
@@ -69,22 +80,27 @@ NcclComm::~NcclComm() {
 
 void NcclComm::all_reduce(const void* in, void* out, std::size_t count, ncclDataType_t type, ncclRedOp_t op,
                           cudaStream_t stream) {
+  const std::lock_guard lock(mutex_);
   finish(ncclAllReduce(in, out, count, type, op, comm_, stream), "ncclAllReduce");
 }
 
 void NcclComm::sum_blocks(const void* in, void* out, std::size_t count, ncclDataType_t type, cudaStream_t stream) {
+  const std::lock_guard lock(mutex_);
   finish(ncclReduceScatter(in, out, count, type, ncclSum, comm_, stream), "ncclReduceScatter");
 }
 
 void NcclComm::all_gather(const void* in, void* out, std::size_t bytes, cudaStream_t stream) {
+  const std::lock_guard lock(mutex_);
   finish(ncclAllGather(in, out, bytes, ncclUint8, comm_, stream), "ncclAllGather");
 }
 
 void NcclComm::broadcast(void* inout, std::size_t bytes, int root, cudaStream_t stream) {
+  const std::lock_guard lock(mutex_);
   finish(ncclBroadcast(inout, inout, bytes, ncclUint8, root, comm_, stream), "ncclBroadcast");
 }
 
 void NcclComm::exchange(const std::vector<Message>& sent, const std::vector<Message>& received, cudaStream_t stream) {
+  const std::lock_guard lock(mutex_);
   // Within a group, calls only say that they are wrong; the group's end says the rest.
   const auto check_call = [&](ncclResult_t result, const char* call) {
     if (result == ncclSuccess || result == ncclInProgress) return;
@@ -103,7 +119,32 @@ void NcclComm::exchange(const std::vector<Message>& sent, const std::vector<Mess
   finish(ncclGroupEnd(), "ncclGroupEnd");
 }
 
-void NcclComm::check() { finish(ncclSuccess, "NCCL"); }
+void NcclComm::check() {
+  const std::lock_guard lock(mutex_);
+  finish(ncclSuccess, "NCCL");
+}
+
+void NcclComm::watch(const std::stop_token& stop) {
+  for (int num_failed = 0; !stop.stop_requested(); std::this_thread::sleep_for(kWatchPause)) {
+    const std::lock_guard lock(mutex_);
+    if (comm_ == nullptr) return;
+    ncclResult_t state = ncclSuccess;
+    const ncclResult_t result = ncclCommGetAsyncError(comm_, &state);
+    if (result == ncclSuccess) {
+      if (state == ncclSuccess || state == ncclInProgress) continue;
+    } else {
+      state = result;
+    }
+    if (++num_failed < kWatchPatience) continue;
+    fmt::print(stderr, "rank {} of {}: while waiting for the GPU: {}\n", rank_, size_, words(state));
+    std::fflush(stderr);
+    ::_exit(1);
+  }
+}
+
+std::string NcclComm::words(ncclResult_t result) const {
+  return fmt::format("{} ({})", ncclGetErrorString(result), ncclGetLastError(comm_));
+}
 
 ncclResult_t NcclComm::wait_until_enqueued(ncclResult_t result) {
   if (result != ncclSuccess && result != ncclInProgress) return result;
@@ -120,10 +161,10 @@ void NcclComm::finish(ncclResult_t result, const char* call) {
   M2_REQUIRE(comm_ != nullptr, "rank {} of {}: {}: NCCL failed before", rank_, size_, call);
   result = wait_until_enqueued(result);
   if (result == ncclSuccess) return;
-  const std::string words = fmt::format("{} ({})", ncclGetErrorString(result), ncclGetLastError(comm_));
+  const std::string what = words(result);
   ncclCommAbort(comm_);
   comm_ = nullptr;
-  raise("rank {} of {}: {}: {}", rank_, size_, call, words);
+  raise("rank {} of {}: {}: {}", rank_, size_, call, what);
 }
 
 }  // namespace m2

@@ -6,7 +6,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace m2 {
@@ -47,7 +49,9 @@ class CudaScratch {
 std::string make_nccl_id();
 
 /// A communicator of NCCL and its calls; this part knows no Kokkos. It does not block: a call under way is polled, and
-/// after a failure, also one of an earlier call, the communicator is aborted and Error thrown.
+/// after a failure, also one of an earlier call, the communicator is aborted and Error thrown. A thread asks for
+/// failures while the host waits for a stream, whose kernels then never end: it prints one line and ends the process
+/// with code 1, so that nothing is made of what they left.
 class NcclComm {
  public:
   /// Collective, with the id that one rank made. Uses the thread's current device.
@@ -77,9 +81,13 @@ class NcclComm {
  private:
   void finish(ncclResult_t result, const char* call);
   ncclResult_t wait_until_enqueued(ncclResult_t result);
+  void watch(const std::stop_token& stop);
+  std::string words(ncclResult_t result) const;
 
   ncclComm_t comm_ = nullptr;
   int rank_, size_;
+  std::mutex mutex_;      // of comm_: held during each call
+  std::jthread watcher_;  // the last member: it uses the others
 };
 
 }  // namespace m2
