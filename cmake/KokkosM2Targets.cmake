@@ -36,11 +36,16 @@ if(M2_CUDA_CHECK)
   include(KokkosM2CudaCheck)
 endif()
 
-# m2_precompile(<target> <header>...): GCC reads the large headers of the dependencies once for a target, which halves the
-# time of a build. A source that forgets an include is noticed all the same: cuda-check compiles without them.
+# m2_precompile(<target> <header>... | REUSE_FROM <other target>): GCC reads the large headers of the dependencies once for
+# a target, or once for several, which halves the time of a build. A source that forgets an include is noticed all the same:
+# cuda-check compiles without them.
 function(m2_precompile target)
   if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND NOT M2_CUDA_CHECK AND NOT Kokkos_ENABLE_CUDA)
-    target_precompile_headers(${target} PRIVATE ${ARGN})
+    if(ARGV1 STREQUAL REUSE_FROM)
+      target_precompile_headers(${target} ${ARGN})
+    else()
+      target_precompile_headers(${target} PRIVATE ${ARGN})
+    endif()
   endif()
 endfunction()
 
@@ -94,10 +99,7 @@ function(m2_test name)
   add_executable(${name} ${arg_SOURCES})
   set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
   target_link_libraries(${name} PRIVATE m2_build_options m2_test_support ${arg_LIBRARIES})
-  list(LENGTH arg_SOURCES num_sources)
-  if(num_sources GREATER 2)
-    m2_precompile(${name} <gmock/gmock.h> <Kokkos_Core.hpp>)
-  endif()
+  m2_precompile(${name} REUSE_FROM m2_test_support)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "OMP_PROC_BIND=false;OMP_WAIT_POLICY=passive;OMP_NUM_THREADS=2")
 endfunction()
@@ -114,10 +116,7 @@ function(m2_mpi_test name)
   add_executable(${name} ${arg_SOURCES} ${PROJECT_SOURCE_DIR}/tests/support/ranks_main.cpp)
   set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
   target_link_libraries(${name} PRIVATE m2_build_options m2_test_support m2_comm ${arg_LIBRARIES})
-  list(LENGTH arg_SOURCES num_sources)
-  if(num_sources GREATER 1)
-    m2_precompile(${name} <gmock/gmock.h> <Kokkos_Core.hpp>)
-  endif()
+  m2_precompile(${name} REUSE_FROM m2_test_support)
   foreach(ranks IN LISTS arg_RANKS)
     m2_add_mpi_test(${name}.${ranks}ranks ${ranks} ${arg_TIMEOUT} "${arg_LABELS}" $<TARGET_FILE:${name}>)
   endforeach()

@@ -20,14 +20,14 @@ namespace m2 {
 namespace {
 
 // Two sources, and a tensor they both have in the same shape.
-struct Pair {
+struct CommonTensor {
   const TensorSource& source_a;
   const TensorSource& source_b;
   const StoredTensor& a;
   const StoredTensor& b;
 };
 
-bool equal_slab(const Pair& pair, std::int64_t slab, Progress& progress) {
+bool equal_slab(const CommonTensor& pair, std::int64_t slab, Progress& progress) {
   thread_local std::vector<std::byte> bytes_a(kChunkBytes), bytes_b(kChunkBytes);
   SlabReader reader_a(pair.source_a, pair.a, slab, {.progress = &progress});
   SlabReader reader_b(pair.source_b, pair.b, slab, {.progress = &progress});
@@ -42,7 +42,7 @@ bool equal_slab(const Pair& pair, std::int64_t slab, Progress& progress) {
   return true;
 }
 
-bool equal_bits(const Pair& pair, Progress& progress) {
+bool equal_bits(const CommonTensor& pair, Progress& progress) {
   if (pair.a.dtype != pair.b.dtype) return false;
   std::atomic<bool> equal{true};
   parallel_tasks(std::size_t(pair.a.num_slabs), num_io_threads(), [&](std::size_t slab) {
@@ -52,7 +52,7 @@ bool equal_bits(const Pair& pair, Progress& progress) {
 }
 
 // Weights with block scales are equal when both are.
-bool equal_weights(const Pair& pair, Progress& progress) {
+bool equal_weights(const CommonTensor& pair, Progress& progress) {
   if (!equal_bits(pair, progress)) return false;
   const StoredTensor* scales_a = pair.source_a.scales(pair.a);
   if (scales_a == nullptr) return true;
@@ -73,7 +73,7 @@ struct LargestDifference {
   }
 };
 
-LargestDifference largest_difference(const HostExecSpace& exec, const Pair& pair) {
+LargestDifference largest_difference(const HostExecSpace& exec, const CommonTensor& pair) {
   LargestDifference largest;
   for (std::int64_t slab = 0; slab < pair.a.num_slabs; ++slab) {
     FloatBands bands_a(pair.source_a, pair.a, slab, {});
@@ -89,7 +89,7 @@ LargestDifference largest_difference(const HostExecSpace& exec, const Pair& pair
   return largest;
 }
 
-std::string describe_difference(const HostExecSpace& exec, const Pair& pair) {
+std::string describe_difference(const HostExecSpace& exec, const CommonTensor& pair) {
   std::string text = pair.a.name + ": ";
   if (pair.a.dtype != pair.b.dtype) text += fmt::format("{} against {}, ", name(pair.a.dtype), name(pair.b.dtype));
   const LargestDifference largest = largest_difference(exec, pair);
@@ -113,7 +113,7 @@ void diff_tensors(const TensorSource& a, const TensorSource& b, DiffResult& resu
     } else if (other->shape != tensor.shape) {
       result.differences.push_back(
           fmt::format("{}: shape {} against {}", tensor.name, shape_text(tensor.shape), shape_text(other->shape)));
-    } else if (const Pair pair{a, b, tensor, *other}; equal_weights(pair, progress)) {
+    } else if (const CommonTensor pair{a, b, tensor, *other}; equal_weights(pair, progress)) {
       ++result.num_equal;
     } else {
       result.differences.push_back(describe_difference(exec, pair));

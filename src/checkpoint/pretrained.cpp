@@ -25,15 +25,15 @@ namespace {
 constexpr std::uint64_t kWorthALine_bytes = 1'000'000'000;  // a load of so much tells its rate, however short it was
 
 // A parameter and the tensor that fills it.
-struct Pair {
+struct StoredParameter {
   Parameter* parameter;
   const StoredTensor* stored;
 };
 
-std::vector<Pair> pair_up(const TensorSource& source, std::vector<Parameter>& parameters) {
+std::vector<StoredParameter> pair_up(const TensorSource& source, std::vector<Parameter>& parameters) {
   std::unordered_map<std::string_view, Parameter*> by_name;
   for (Parameter& parameter : parameters) by_name.emplace(parameter.name, &parameter);
-  std::vector<Pair> pairs;
+  std::vector<StoredParameter> pairs;
   for (const StoredTensor& tensor : source.tensors()) {
     if (tensor.is_scale) continue;
     const auto found = by_name.find(tensor.name);
@@ -50,7 +50,7 @@ std::vector<Pair> pair_up(const TensorSource& source, std::vector<Parameter>& pa
   return pairs;
 }
 
-std::int64_t total_bytes(const std::vector<Pair>& pairs, DType compute_dtype) {
+std::int64_t total_bytes(const std::vector<StoredParameter>& pairs, DType compute_dtype) {
   std::int64_t bytes = 0;
   for (const auto& [parameter, stored] : pairs) {
     bytes += parameter->storage_bytes(storage_dtype(*parameter, *stored, compute_dtype));
@@ -110,7 +110,7 @@ struct Targets {
   std::vector<SlabTarget> replicated, experts;
 };
 
-Targets allocate(const TensorSource& source, const std::vector<Pair>& pairs, const ExecSpace& exec,
+Targets allocate(const TensorSource& source, const std::vector<StoredParameter>& pairs, const ExecSpace& exec,
                  DType compute_dtype) {
   Targets targets;
   for (const auto& [parameter, stored] : pairs) {
@@ -135,7 +135,7 @@ Targets allocate(const TensorSource& source, const std::vector<Pair>& pairs, con
 }
 
 // The ranks that hold the same experts as this one: nothing if no rank shares its experts with another.
-std::unique_ptr<Communicator> ranks_with_same_experts(const std::vector<Pair>& pairs, Communicator& world) {
+std::unique_ptr<Communicator> ranks_with_same_experts(const std::vector<StoredParameter>& pairs, Communicator& world) {
   std::string own;
   for (const auto& [parameter, stored] : pairs) own += fmt::format("{};", fmt::join(parameter->experts, ","));
   const std::vector<std::string> all = world.all_gather_texts(own);
@@ -159,7 +159,7 @@ std::int64_t parameter_bytes(const TensorSource& source, const std::vector<Param
 
 LoadResult load_parameters(const TensorSource& source, std::vector<Parameter>& parameters, const ExecSpace& exec,
                            DType compute_dtype, const LoadOptions& options) {
-  const std::vector<Pair> pairs = pair_up(source, parameters);
+  const std::vector<StoredParameter> pairs = pair_up(source, parameters);
   const Neighbours neighbours(options.world);
   require_memory(source, total_bytes(pairs, compute_dtype), neighbours);
   Targets targets = allocate(source, pairs, exec, compute_dtype);

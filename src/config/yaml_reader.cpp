@@ -16,8 +16,8 @@
 namespace m2 {
 namespace {
 
-constexpr std::size_t kMaxSizeBytes = 256 << 10;
-constexpr std::size_t kMaxDepth = 4;  // deck, section, list, and one to spare for a good message
+constexpr std::size_t kMaxDeckBytes = 256 << 10;
+constexpr std::size_t kMaxDeckDepth = 4;  // deck, section, list, and one to spare for a good message
 
 template <class... Args>
 [[noreturn]] void refuse(const std::string& source, int line, fmt::format_string<Args...> format, Args&&... args) {
@@ -81,7 +81,7 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   void open(YamlNode node) {
-    if (frames_.size() == kMaxDepth) refuse(source_, node.line, "nested deeper than {} levels", kMaxDepth);
+    if (frames_.size() == kMaxDeckDepth) refuse(source_, node.line, "nested deeper than {} levels", kMaxDeckDepth);
     frames_.emplace_back().node = std::move(node);
   }
 
@@ -129,8 +129,8 @@ class TreeBuilder : public YAML::EventHandler {
 
 /// yaml-cpp would replace what is not UTF-8 and stop at a zero byte, both silently.
 void require_text(std::string_view text, const std::string& source) {
-  if (text.size() > kMaxSizeBytes) {
-    throw UsageError(fmt::format("{}: {} bytes; a deck has at most {}", source, text.size(), kMaxSizeBytes));
+  if (text.size() > kMaxDeckBytes) {
+    throw UsageError(fmt::format("{}: {} bytes; a deck has at most {}", source, text.size(), kMaxDeckBytes));
   }
   const auto is_control = [](unsigned char c) { return c < 0x20 && c != '\t' && c != '\n' && c != '\r'; };
   const auto control = std::find_if(text.begin(), text.end(), is_control);

@@ -21,6 +21,8 @@ std::string bench_report(const BenchResult& result);
 
 /// "412.3 GFLOP/s"'s number: at least three digits that count.
 std::string giga_text(double per_second);
+/// A part of a whole: "0.812".
+std::string share_text(double share);
 /// "12.3 ms", "1.23 s", "45.6 us".
 std::string seconds_text(double seconds);
 /// Time of the timed pass outside all operations: the host's work, and waiting for other ranks.

@@ -48,8 +48,6 @@ std::string table(const Row& header, const std::vector<Row>& rows) {
 
 std::string paragraph(const std::string& text) { return "<p>" + html_text(text) + "</p>\n"; }
 
-std::string share_text(double share) { return fmt::format("{:.3f}", share); }
-
 std::string facts(const BenchResult& result) {
   const BenchMachine& machine = result.machine;
   std::string text = "<h1>KokkosM2 bench</h1>\n";

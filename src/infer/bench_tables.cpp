@@ -8,8 +8,6 @@
 namespace m2 {
 namespace {
 
-std::string share_text(double share) { return fmt::format("{:.3f}", share); }
-
 std::string ceilings_text(const Ceilings& ceilings, int num_ranks) {
   std::string text = fmt::format("read {} GB/s, float32 {} GFLOP/s ({}), ", giga_text(ceilings.read_bytes_per_second),
                                  giga_text(ceilings.float32_flop_per_second), ceilings.float32_instructions);
@@ -106,6 +104,8 @@ std::string case_rows(const BenchResult& result) {
 }
 
 }  // namespace
+
+std::string share_text(double share) { return fmt::format("{:.3f}", share); }
 
 std::string giga_text(double per_second) {
   const double giga = per_second * 1e-9;
