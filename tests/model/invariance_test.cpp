@@ -13,6 +13,8 @@ struct Case {
   LinearBackend provider;
 };
 
+void PrintTo(const Case& of, std::ostream* out) { *out << of.checkpoint << " in " << name(of.dtype); }
+
 class Invariance : public ::testing::TestWithParam<Case> {
  protected:
   const Fixture fixture{GetParam().checkpoint};

@@ -128,6 +128,8 @@ struct Refusal {
   const char* message;
 };
 
+void PrintTo(const Refusal& refusal, std::ostream* out) { *out << refusal.message; }
+
 class ChatTemplateRefusal : public ::testing::TestWithParam<Refusal> {};
 
 TEST_P(ChatTemplateRefusal, NamesMessageAndKey) {

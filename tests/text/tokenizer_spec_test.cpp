@@ -24,6 +24,8 @@ struct Refusal {
   const char* message;
 };
 
+void PrintTo(const Refusal& refusal, std::ostream* out) { *out << refusal.message; }
+
 class TokenizerSpecRefusal : public ::testing::TestWithParam<Refusal> {};
 
 TEST_P(TokenizerSpecRefusal, NamesPlaceFoundAndSupported) {
