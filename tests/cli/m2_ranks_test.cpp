@@ -31,6 +31,8 @@ struct Case {
   const char *checkpoint, *dtype;
 };
 
+void PrintTo(const Case& of, std::ostream* out) { *out << of.checkpoint << " in " << of.dtype; }
+
 class M2Ranks : public ::testing::TestWithParam<Case> {
  protected:
   M2Ranks() {
