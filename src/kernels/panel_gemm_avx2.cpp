@@ -150,33 +150,53 @@ M2_AVX2 void expand_rows(const PanelProduct& product, int begin, int num_columns
 }
 
 template <class Pairs>
-M2_AVX2 void multiply_chunk(const Chunk& chunk, int num_rows, float* totals) {
-  switch (num_rows) {
-    case 1:
-      return multiply_few<Pairs, 1, 4>(chunk, totals);
-    case 2:
-      return multiply_few<Pairs, 2, 2>(chunk, totals);
-    case 3:
-      return multiply_few<Pairs, 3, 1>(chunk, totals);
-    default:
-      return multiply_few<Pairs, kFewTileRows, 1>(chunk, totals);
+M2_AVX2 void multiply_few(const Chunk& chunk, int num_rows, float* totals) {
+  const int tile_rows = even_tile(num_rows, kFewTileRows);
+  Chunk tile = chunk;
+  for (int m = 0; m < num_rows; m += tile_rows, tile.x_MK += tile_rows * kPanelChunk) {
+    float* const sums = totals + m * kPanelRows;
+    switch (std::min(tile_rows, num_rows - m)) {
+      case 1:
+        multiply_few<Pairs, 1, 4>(tile, sums);
+        break;
+      case 2:
+        multiply_few<Pairs, 2, 2>(tile, sums);
+        break;
+      case 3:
+        multiply_few<Pairs, 3, 1>(tile, sums);
+        break;
+      default:
+        multiply_few<Pairs, kFewTileRows, 1>(tile, sums);
+    }
   }
 }
 
-M2_AVX2 void multiply_expanded(const Chunk& chunk, int num_rows, int quarter, float* totals) {
-  switch (num_rows) {
-    case 1:
-      return multiply_expanded<1>(chunk, quarter, totals);
-    case 2:
-      return multiply_expanded<2>(chunk, quarter, totals);
-    case 3:
-      return multiply_expanded<3>(chunk, quarter, totals);
-    case 4:
-      return multiply_expanded<4>(chunk, quarter, totals);
-    case 5:
-      return multiply_expanded<5>(chunk, quarter, totals);
-    default:
-      return multiply_expanded<kTileRows>(chunk, quarter, totals);
+M2_AVX2 void multiply_expanded(const Chunk& chunk, int num_rows, float* totals) {
+  const int tile_rows = even_tile(num_rows, kTileRows);
+  for (int quarter = 0; quarter < kQuarters; ++quarter) {
+    Chunk tile = chunk;
+    for (int m = 0; m < num_rows; m += tile_rows, tile.x_MK += tile_rows * kPanelChunk) {
+      float* const sums = totals + m * kPanelRows;
+      switch (std::min(tile_rows, num_rows - m)) {
+        case 1:
+          multiply_expanded<1>(tile, quarter, sums);
+          break;
+        case 2:
+          multiply_expanded<2>(tile, quarter, sums);
+          break;
+        case 3:
+          multiply_expanded<3>(tile, quarter, sums);
+          break;
+        case 4:
+          multiply_expanded<4>(tile, quarter, sums);
+          break;
+        case 5:
+          multiply_expanded<5>(tile, quarter, sums);
+          break;
+        default:
+          multiply_expanded<kTileRows>(tile, quarter, sums);
+      }
+    }
   }
 }
 
@@ -223,21 +243,11 @@ M2_AVX2 void multiply_all(const PanelProduct& product, Memory& memory) {
                       .num_pairs = num_columns / 2,
                       .scale = product.scale_inv_C ? &scale : nullptr};
     expand_rows(product, begin, num_columns, Pairs::kActivation, memory.x_MK);
-    const bool are_few = product.num_rows <= kFewRows;
-    if (!are_few) expand<Pairs>(chunk, memory.expanded);
-    const int tile_rows = even_tile(product.num_rows, are_few ? kFewTileRows : kTileRows);
-    for (int quarter = 0; quarter < (are_few ? 1 : kQuarters); ++quarter) {
-      for (int m = 0; m < product.num_rows; m += tile_rows) {
-        Chunk tile = chunk;
-        tile.x_MK += m * kPanelChunk;
-        const int num_rows = std::min(tile_rows, product.num_rows - m);
-        float* const totals = memory.totals + m * kPanelRows;
-        if (are_few) {
-          multiply_chunk<Pairs>(tile, num_rows, totals);
-        } else {
-          multiply_expanded(tile, num_rows, quarter, totals);
-        }
-      }
+    if (product.num_rows <= kFewRows) {
+      multiply_few<Pairs>(chunk, product.num_rows, memory.totals);
+    } else {
+      expand<Pairs>(chunk, memory.expanded);
+      multiply_expanded(chunk, product.num_rows, memory.totals);
     }
   }
   store<Pairs>(product, memory.totals);
