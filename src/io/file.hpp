@@ -10,6 +10,10 @@
 
 namespace m2 {
 
+/// Whether what was read of files in the file system of `path` stays in the page cache, for others to read: true for
+/// ext, XFS, Btrfs, tmpfs, NFS, Lustre and OverlayFS, false for those that are not known to do so.
+bool page_cache_keeps(const std::string& path);
+
 /// An open file. Every failure throws Error with the path, what was tried and the system's reason; a full disk also
 /// says how many bytes are needed. read_at and write_at use offsets of their own and may be called from many threads at
 /// once.
