@@ -59,7 +59,7 @@ bool page_cache_keeps(const std::string& path) {
   // statfs(2) lists the numbers; Lustre's is in its lustre_user.h.
   constexpr std::array<std::uint32_t, 7> kTypes = {0xef53,     0x58465342, 0x9123683e, 0x01021994,
                                                    0x00006969, 0x0bd00bd0, 0x794c7630};
-  struct statfs system {};
+  struct statfs system{};
   if (::statfs(path.c_str(), &system) != 0) return false;
   return std::ranges::find(kTypes, std::uint32_t(system.f_type)) != kTypes.end();
 }
