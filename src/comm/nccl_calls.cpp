@@ -128,18 +128,20 @@ void NcclComm::watch(const std::stop_token& stop) {
   for (int num_failed = 0; !stop.stop_requested(); std::this_thread::sleep_for(kWatchPause)) {
     const std::lock_guard lock(mutex_);
     if (comm_ == nullptr) return;
-    ncclResult_t state = ncclSuccess;
-    const ncclResult_t result = ncclCommGetAsyncError(comm_, &state);
-    if (result == ncclSuccess) {
-      if (state == ncclSuccess || state == ncclInProgress) continue;
-    } else {
-      state = result;
-    }
+    const ncclResult_t result = state();
+    if (result == ncclSuccess || result == ncclInProgress) continue;
     if (++num_failed < kWatchPatience) continue;
-    fmt::print(stderr, "rank {} of {}: while waiting for the GPU: {}\n", rank_, size_, words(state));
+    fmt::print(stderr, "rank {} of {}: while waiting for the GPU: {}\n", rank_, size_, words(result));
     std::fflush(stderr);
     ::_exit(1);
   }
+}
+
+// What the communicator says of all calls so far.
+ncclResult_t NcclComm::state() const {
+  ncclResult_t all = ncclInProgress;
+  const ncclResult_t asked = ncclCommGetAsyncError(comm_, &all);
+  return asked == ncclSuccess ? all : asked;
 }
 
 std::string NcclComm::words(ncclResult_t result) const {
@@ -148,13 +150,8 @@ std::string NcclComm::words(ncclResult_t result) const {
 
 ncclResult_t NcclComm::wait_until_enqueued(ncclResult_t result) {
   if (result != ncclSuccess && result != ncclInProgress) return result;
-  ncclResult_t state = ncclInProgress;
-  for (;;) {
-    result = ncclCommGetAsyncError(comm_, &state);
-    if (result != ncclSuccess) return result;
-    if (state != ncclInProgress) return state;
-    std::this_thread::yield();
-  }
+  while ((result = state()) == ncclInProgress) std::this_thread::yield();
+  return result;
 }
 
 void NcclComm::finish(ncclResult_t result, const char* call) {

@@ -79,6 +79,7 @@ class NcclComm {
   void check();
 
  private:
+  ncclResult_t state() const;
   void finish(ncclResult_t result, const char* call);
   ncclResult_t wait_until_enqueued(ncclResult_t result);
   void watch(const std::stop_token& stop);
