@@ -54,20 +54,20 @@ void pack(int num_pairs, int first_pair, const Pair* rows, Pair* panel) {
 #ifdef M2_HAS_SSE2
 /// Eight pairs of eight rows become eight rows of eight pairs.
 void transpose(__m128i (&v)[8]) {
-  const auto interleave = [&](auto&& low, auto&& high) {
-    const __m128i out[8] = {low(v[0], v[4]), high(v[0], v[4]), low(v[1], v[5]), high(v[1], v[5]),
-                            low(v[2], v[6]), high(v[2], v[6]), low(v[3], v[7]), high(v[3], v[7])};
-    std::copy_n(out, 8, v);
-  };
   // A perfect shuffle of 64 elements doubles their index modulo 63; three of them exchange its two octal digits.
-  for (int i = 0; i < 3; ++i) {
-    interleave([](__m128i a, __m128i b) { return _mm_unpacklo_epi16(a, b); },
-               [](__m128i a, __m128i b) { return _mm_unpackhi_epi16(a, b); });
+  for (int round = 0; round < 3; ++round) {
+    __m128i out[8];
+    for (int i = 0; i < 4; ++i) {
+      out[2 * i] = _mm_unpacklo_epi16(v[i], v[i + 4]);
+      out[2 * i + 1] = _mm_unpackhi_epi16(v[i], v[i + 4]);
+    }
+    std::copy_n(out, 8, v);
   }
 }
 
-/// The pairs of a panel in FP8 but the last num_pairs % 8. Element by element it takes longer than reading the file.
-void pack_eights(int num_pairs, const std::uint16_t* rows, std::uint16_t* panel) {
+/// Packs a panel in FP8 but for the last num_pairs % 8 pairs; returns how many it did. Element by element it takes
+/// longer than reading the file.
+int pack_eights(int num_pairs, const std::uint16_t* rows, std::uint16_t* panel) {
   for (int tile = 0; tile + 8 <= num_pairs; tile += kPairsPerTile) {
     for (int place = 0; place < kPanelRows; place += 8) {
       const int row = place / 32 * 32 + place % 32 / 2;  // and the three after it, and those 16 further down
@@ -83,7 +83,10 @@ void pack_eights(int num_pairs, const std::uint16_t* rows, std::uint16_t* panel)
       }
     }
   }
+  return num_pairs / 8 * 8;
 }
+#else
+int pack_eights(int, const std::uint16_t*, std::uint16_t*) { return 0; }
 #endif
 
 template <class Pair>
@@ -100,12 +103,7 @@ void pack_numbers(DType dtype, int num_columns, const std::byte* rows, std::byte
   }
   const auto* const from = reinterpret_cast<const std::uint16_t*>(rows);
   auto* const to = reinterpret_cast<std::uint16_t*>(panel);
-#ifdef M2_HAS_SSE2
-  pack_eights(num_pairs, from, to);
-  pack(num_pairs, num_pairs / 8 * 8, from, to);
-#else
-  pack(num_pairs, 0, from, to);
-#endif
+  pack(num_pairs, pack_eights(num_pairs, from, to), from, to);
 }
 
 bool holds_nan(std::span<const std::byte> fp8) {
