@@ -3,11 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <span>
 #include <utility>
-
-#include "core/error.hpp"
-#include "io/file.hpp"
 
 namespace m2 {
 namespace {
@@ -24,15 +20,6 @@ FetchAhead::FetchAhead(const TensorSource& source, std::vector<SlabPlace> slabs,
       thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
 void FetchAhead::run(const std::stop_token& stop) const {
-  try {
-    fetch_all(stop);
-  } catch (const Error&) {
-    // Whoever reads these bytes will meet the same, and say so.
-  }
-}
-
-void FetchAhead::fetch_all(const std::stop_token& stop) const {
-  std::vector<std::byte> thrown_away(page_cache_keeps(source_.path()) ? kPieceBytes : 0);
   std::uint64_t fetched_bytes = 0;
   for (const auto& [tensor, slab] : slabs_) {
     const std::uint64_t begin = std::uint64_t(slab) * tensor->slab_bytes(), end = begin + tensor->slab_bytes();
@@ -41,11 +28,7 @@ void FetchAhead::fetch_all(const std::stop_token& stop) const {
         std::this_thread::sleep_for(kPause);
       if (stop.stop_requested()) return;
       const std::uint64_t bytes = std::min(kPieceBytes, end - at);
-      if (thrown_away.empty()) {
-        source_.start_fetch(*tensor, at, bytes);
-      } else {
-        source_.read(*tensor, at, std::span(thrown_away).first(bytes));
-      }
+      source_.fetch(*tensor, at, bytes, Fetch::finish);
       fetched_bytes += bytes;
     }
   }

@@ -21,9 +21,7 @@ struct SlabPlace {
 
 /// A thread that has slabs fetched from the disk before somebody reads them. Starting a transfer takes a processor's
 /// time, and waits when the disk has enough to do: threads that read would neither hash nor touch fresh memory
-/// meanwhile, and each would begin anew with every slab. Where the page cache keeps what was read, the thread reads, in
-/// the order of the file, and throws it away: Linux then reads ahead in larger pages than those it takes for mere
-/// advice.
+/// meanwhile, and each would begin anew with every slab.
 class FetchAhead {
  public:
   /// The slabs in the order they will be read in. `read` counts the bytes that were: it sets the pace, and must stay.
@@ -31,7 +29,6 @@ class FetchAhead {
 
  private:
   void run(const std::stop_token& stop) const;
-  void fetch_all(const std::stop_token& stop) const;
 
   const TensorSource& source_;
   std::vector<SlabPlace> slabs_;

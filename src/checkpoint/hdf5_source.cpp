@@ -48,8 +48,9 @@ void Hdf5Source::read(const StoredTensor& tensor, std::uint64_t byte_offset, std
   reader_.read_bytes(dataset(tensor), byte_offset, out);
 }
 
-void Hdf5Source::start_fetch(const StoredTensor& tensor, std::uint64_t byte_offset, std::uint64_t size_bytes) const {
-  reader_.start_fetch(dataset(tensor), byte_offset, size_bytes);
+void Hdf5Source::fetch(const StoredTensor& tensor, std::uint64_t byte_offset, std::uint64_t size_bytes,
+                       Fetch how) const {
+  reader_.fetch(dataset(tensor), byte_offset, size_bytes, how);
 }
 
 std::uint64_t Hdf5Source::disk_position(const StoredTensor& tensor, std::uint64_t byte_offset) const {

@@ -18,7 +18,7 @@ class Hdf5Source final : public TensorSource {
 
   std::optional<std::string> text(const TextFile& file) const override;
   void read(const StoredTensor& tensor, std::uint64_t byte_offset, std::span<std::byte> out) const override;
-  void start_fetch(const StoredTensor& tensor, std::uint64_t byte_offset, std::uint64_t size_bytes) const override;
+  void fetch(const StoredTensor& tensor, std::uint64_t byte_offset, std::uint64_t size_bytes, Fetch how) const override;
   std::uint64_t disk_position(const StoredTensor& tensor, std::uint64_t byte_offset) const override;
   std::vector<TensorLocation> locations() const override;
 

@@ -56,13 +56,13 @@ void HuggingFaceSource::read(const StoredTensor& tensor, std::uint64_t byte_offs
   }
 }
 
-void HuggingFaceSource::start_fetch(const StoredTensor& tensor, std::uint64_t byte_offset,
-                                    std::uint64_t size_bytes) const {
+void HuggingFaceSource::fetch(const StoredTensor& tensor, std::uint64_t byte_offset, std::uint64_t size_bytes,
+                              Fetch how) const {
   while (size_bytes > 0) {
     const SafetensorsCheckpoint::Tensor& found = part(tensor, byte_offset);
     const std::uint64_t offset_in_part = byte_offset % found.entry->size_bytes;
     const std::uint64_t piece_bytes = std::min(size_bytes, found.entry->size_bytes - offset_in_part);
-    found.file->start_fetch(*found.entry, offset_in_part, piece_bytes);
+    found.file->fetch(*found.entry, offset_in_part, piece_bytes, how);
     byte_offset += piece_bytes;
     size_bytes -= piece_bytes;
   }

@@ -40,7 +40,7 @@ void SlabReader::read(std::span<std::byte> out) {
 void SlabReader::fetch_ahead() {
   if (fetch_ahead_bytes_ == 0 || fetched_ == end_ || position_ + fetch_ahead_bytes_ / 2 < fetched_) return;
   const std::uint64_t next = std::min(end_, position_ + fetch_ahead_bytes_);
-  source_.start_fetch(tensor_, fetched_, next - fetched_);
+  source_.fetch(tensor_, fetched_, next - fetched_, Fetch::start);
   fetched_ = next;
 }
 

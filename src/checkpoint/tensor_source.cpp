@@ -57,7 +57,7 @@ const StoredTensor* TensorSource::scales(const StoredTensor& weight) const {
 
 std::optional<std::string> TensorSource::text(const TextFile&) const { return std::nullopt; }
 
-void TensorSource::start_fetch(const StoredTensor&, std::uint64_t, std::uint64_t) const {}
+void TensorSource::fetch(const StoredTensor&, std::uint64_t, std::uint64_t, Fetch) const {}
 
 std::uint64_t TensorSource::disk_position(const StoredTensor&, std::uint64_t) const { return 0; }
 

@@ -16,6 +16,7 @@
 #include "comm/communicator.hpp"
 #include "config/minimax_m2_config.hpp"
 #include "core/dtype.hpp"
+#include "io/file.hpp"
 
 namespace m2 {
 
@@ -79,8 +80,8 @@ class TensorSource {
   /// Copies out.size() bytes from `byte_offset` within the tensor, not verified.
   virtual void read(const StoredTensor& tensor, std::uint64_t byte_offset, std::span<std::byte> out) const = 0;
 
-  /// Tells that these bytes will be read soon.
-  virtual void start_fetch(const StoredTensor& tensor, std::uint64_t byte_offset, std::uint64_t size_bytes) const;
+  /// Has bytes fetched that will be read soon; never fails.
+  virtual void fetch(const StoredTensor& tensor, std::uint64_t byte_offset, std::uint64_t size_bytes, Fetch how) const;
 
   /// A number that grows in the order in which the bytes lie on the disk: read small ones first. The same for all bytes
   /// in memory.

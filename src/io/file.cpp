@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 #include <utility>
+#include <vector>
 
 #include "core/error.hpp"
 
@@ -20,6 +22,9 @@ namespace {
 
 // Linux moves at most 2 GiB less a page in one call.
 constexpr std::size_t kMaxBytesPerCall = std::size_t{1} << 30;
+
+constexpr std::size_t kFetchBytes = std::size_t{2} << 20;
+constexpr std::uint64_t kReadAheadBytes = std::uint64_t{128} << 10;
 
 [[noreturn]] void raise_system(std::string_view action, const std::string& path, int error) {
   raise("cannot {} '{}': {}", action, path, std::strerror(error));
@@ -47,6 +52,27 @@ int open_flags(File::Mode mode) {
   return 0;
 }
 
+// Whether what was read stays in the page cache, for others to read. False on file systems not known to do so.
+bool is_kept_in_page_cache(int descriptor) {
+  // ext, XFS, Btrfs, tmpfs, NFS, Lustre, OverlayFS: statfs(2) lists the numbers; Lustre's is in its lustre_user.h.
+  constexpr std::array<std::uint32_t, 7> kTypes = {0xef53,     0x58465342, 0x9123683e, 0x01021994,
+                                                   0x00006969, 0x0bd00bd0, 0x794c7630};
+  struct statfs system{};
+  if (::fstatfs(descriptor, &system) != 0) return false;
+  return std::ranges::find(kTypes, std::uint32_t(system.f_type)) != kTypes.end();
+}
+
+// Asks for one byte of each of the pieces that Linux reads ahead in, and waits for none: what a thread reads from its
+// beginning to its end is there in such pieces.
+bool is_in_page_cache(int descriptor, std::uint64_t offset, std::uint64_t size_bytes) {
+  for (std::uint64_t at = offset; at < offset + size_bytes; at += kReadAheadBytes) {
+    std::byte byte{};
+    const iovec out{&byte, 1};
+    if (::preadv2(descriptor, &out, 1, static_cast<off_t>(at), RWF_NOWAIT) != 1) return false;
+  }
+  return true;
+}
+
 // A rename is on the disk only when its folder is.
 void sync_folder_of(const std::string& path) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
@@ -54,15 +80,6 @@ void sync_folder_of(const std::string& path) {
 }
 
 }  // namespace
-
-bool page_cache_keeps(const std::string& path) {
-  // statfs(2) lists the numbers; Lustre's is in its lustre_user.h.
-  constexpr std::array<std::uint32_t, 7> kTypes = {0xef53,     0x58465342, 0x9123683e, 0x01021994,
-                                                   0x00006969, 0x0bd00bd0, 0x794c7630};
-  struct statfs system{};
-  if (::statfs(path.c_str(), &system) != 0) return false;
-  return std::ranges::find(kTypes, std::uint32_t(system.f_type)) != kTypes.end();
-}
 
 File::File(std::string path, Mode mode) : path_(std::move(path)) {
   descriptor_ = ::open(path_.c_str(), open_flags(mode), 0666);
@@ -146,8 +163,22 @@ void File::start_flush(std::uint64_t offset, std::uint64_t size_bytes) const {
   ::sync_file_range(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(size_bytes), SYNC_FILE_RANGE_WRITE);
 }
 
-void File::start_fetch(std::uint64_t offset, std::uint64_t size_bytes) const {
-  ::posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(size_bytes), POSIX_FADV_WILLNEED);
+void File::fetch(std::uint64_t offset, std::uint64_t size_bytes, Fetch how) const {
+  if (how == Fetch::start || !is_kept_in_page_cache(descriptor_)) {
+    ::posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(size_bytes), POSIX_FADV_WILLNEED);
+    return;
+  }
+  if (is_in_page_cache(descriptor_, offset, size_bytes)) return;
+  // Linux takes small pages for what it fetches after mere advice, and large ones for what is read.
+  static thread_local std::vector<std::byte> thrown_away(kFetchBytes);
+  while (size_bytes > 0) {
+    const ssize_t count = ::pread(descriptor_, thrown_away.data(), std::min<std::uint64_t>(size_bytes, kFetchBytes),
+                                  static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return;
+    offset += static_cast<std::uint64_t>(count);
+    size_bytes -= static_cast<std::uint64_t>(count);
+  }
 }
 
 void File::sync() const {

@@ -10,9 +10,11 @@
 
 namespace m2 {
 
-/// Whether what was read of files in the file system of `path` stays in the page cache, for others to read: true for
-/// ext, XFS, Btrfs, tmpfs, NFS, Lustre and OverlayFS, false for those that are not known to do so.
-bool page_cache_keeps(const std::string& path);
+/// How long to stay with bytes that will be read soon.
+enum class Fetch {
+  start,  ///< tell the system, and do not wait
+  finish  ///< return when they are in the page cache, where it is known to keep them; otherwise as `start`
+};
 
 /// An open file. Every failure throws Error with the path, what was tried and the system's reason; a full disk also
 /// says how many bytes are needed. read_at and write_at use offsets of their own and may be called from many threads at
@@ -56,9 +58,9 @@ class File {
   /// that cannot are left alone.
   void start_flush(std::uint64_t offset, std::uint64_t size_bytes) const;
 
-  /// Lets the system begin to fetch these bytes from the disk, and does not wait. Threads that read different places of
-  /// one file need it: the system's own reading ahead is for one place. Systems that cannot are left alone.
-  void start_fetch(std::uint64_t offset, std::uint64_t size_bytes) const;
+  /// Has these bytes fetched from the disk. Threads that read different places of one file need it: the system's own
+  /// reading ahead is for one place. Never fails: whoever reads the bytes will meet what is wrong with them.
+  void fetch(std::uint64_t offset, std::uint64_t size_bytes, Fetch how) const;
 
   /// Returns when everything is on the disk.
   void sync() const;

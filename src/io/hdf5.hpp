@@ -111,9 +111,9 @@ class Hdf5Reader {
   /// Copies out.size() bytes from `byte_offset` within the dataset; the caller compares hashes itself.
   void read_bytes(const Hdf5Dataset& dataset, std::uint64_t byte_offset, std::span<std::byte> out) const;
 
-  /// Lets the system fetch bytes that will be read soon.
-  void start_fetch(const Hdf5Dataset& dataset, std::uint64_t byte_offset, std::uint64_t size_bytes) const {
-    file_.start_fetch(dataset.offset + byte_offset, size_bytes);
+  /// Has bytes fetched that will be read soon.
+  void fetch(const Hdf5Dataset& dataset, std::uint64_t byte_offset, std::uint64_t size_bytes, Fetch how) const {
+    file_.fetch(dataset.offset + byte_offset, size_bytes, how);
   }
 
  private:

@@ -60,9 +60,9 @@ class SafetensorsFile {
   /// Throws Error if that is more than the tensor has.
   void read(const TensorEntry& entry, std::uint64_t byte_offset, std::span<std::byte> out) const;
 
-  /// Tells the system that these bytes of the tensor will be read soon.
-  void start_fetch(const TensorEntry& entry, std::uint64_t byte_offset, std::uint64_t size_bytes) const {
-    file_.start_fetch(entry.offset + byte_offset, size_bytes);
+  /// Has bytes of the tensor fetched that will be read soon.
+  void fetch(const TensorEntry& entry, std::uint64_t byte_offset, std::uint64_t size_bytes, Fetch how) const {
+    file_.fetch(entry.offset + byte_offset, size_bytes, how);
   }
 
  private:

@@ -27,6 +27,10 @@ class CountingSource final : public TensorSource {
     for (std::size_t i = 0; i < out.size(); ++i) ++counts.at(byte_offset + i);
     largest_read_ = std::max(largest_read_, out.size());
   }
+  void fetch(const StoredTensor& tensor, std::uint64_t byte_offset, std::uint64_t size_bytes,
+             Fetch how) const override {
+    inner_.fetch(*inner_.find(tensor.name), byte_offset, size_bytes, how);
+  }
   std::uint64_t disk_position(const StoredTensor& tensor, std::uint64_t byte_offset) const override {
     return inner_.disk_position(*inner_.find(tensor.name), byte_offset);
   }

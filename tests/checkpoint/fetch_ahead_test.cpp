@@ -8,28 +8,20 @@
 #include <mutex>
 #include <string>
 
-#include "core/error.hpp"
-#include "io/file.hpp"
-
 namespace m2 {
 namespace {
 
-// Holds nothing, and remembers what was fetched: by advice, or read where a page cache keeps it.
+// Holds nothing, and remembers what was fetched.
 class FetchedSource final : public TensorSource {
  public:
-  explicit FetchedSource(const std::string& path = "nowhere") : TensorSource(path, MiniMaxM2Config()) {}
+  FetchedSource() : TensorSource("nowhere", MiniMaxM2Config()) {}
 
-  void read(const StoredTensor& tensor, std::uint64_t byte_offset, std::span<std::byte> out) const override {
-    EXPECT_TRUE(page_cache_keeps(path()));
-    M2_REQUIRE(tensor.name != "damaged", "cannot be read");
-    note(tensor, byte_offset, out.size());
+  void read(const StoredTensor&, std::uint64_t, std::span<std::byte>) const override {
+    ADD_FAILURE() << "that is for others";
   }
-  void start_fetch(const StoredTensor& tensor, std::uint64_t byte_offset, std::uint64_t size_bytes) const override {
-    EXPECT_FALSE(page_cache_keeps(path()));
-    note(tensor, byte_offset, size_bytes);
-  }
-
-  void note(const StoredTensor& tensor, std::uint64_t byte_offset, std::uint64_t size_bytes) const {
+  void fetch(const StoredTensor& tensor, std::uint64_t byte_offset, std::uint64_t size_bytes,
+             Fetch how) const override {
+    EXPECT_EQ(how, Fetch::finish);
     const std::lock_guard lock(mutex_);
     if (tensor.name != last_ || byte_offset != end_) text_ += tensor.name + std::to_string(byte_offset >> 20) + " ";
     last_ = tensor.name;
@@ -79,22 +71,6 @@ TEST(FetchAhead, StaysOneWindowAheadOfTheReaders) {
   read.add(std::int64_t(99 * kMib));
   EXPECT_TRUE(source.stops_at(109 * kMib)) << "each slab once";
   EXPECT_EQ(source.beginnings(), "a0 b6 b0 ") << "in their order";
-}
-
-TEST(FetchAhead, ReadsWhereThePageCacheKeepsIt) {
-  const FetchedSource source(M2_TEST_DATA);
-  if (!page_cache_keeps(source.path())) GTEST_SKIP() << M2_TEST_DATA " lies in a file system that is not known";
-  const StoredTensor a = tensor_of_mib("a", 1, 100);
-  const Progress read("read", 0, "B", nullptr);
-  const FetchAhead fetch(source, {{&a, 0}}, read);
-  EXPECT_TRUE(source.stops_at(kFetchWindowBytes));
-}
-
-TEST(FetchAhead, LeavesErrorsToTheReaders) {
-  const FetchedSource source(M2_TEST_DATA);
-  const StoredTensor damaged = tensor_of_mib("damaged", 1, 100), a = tensor_of_mib("a", 1, 1);
-  const Progress read("read", 0, "B", nullptr);
-  const FetchAhead fetch(source, {{&damaged, 0}, {&a, 0}}, read);  // ends the program if its thread throws
 }
 
 TEST(FetchAhead, EndsWhenReadingDoes) {

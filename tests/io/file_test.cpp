@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/file.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/mman.h>
 
+#include <algorithm>
 #include <array>
+#include <vector>
 
 #include "core/error.hpp"
 #include "io/file_size_limit.hpp"
@@ -66,6 +70,30 @@ TEST(File, FullDiskSaysHowManyBytesAreNeeded) {
       [&] { full.append(bytes_of(std::string("text"))); },
       ThrowsMessage<Error>("cannot write '/dev/full': No space left on device; 4 more bytes are needed: free that "
                            "much or choose another folder"));
+}
+
+// How many of a file's pages are in memory.
+std::size_t pages_in_page_cache(const std::string& path) {
+  const MemoryMap map{File(path, File::Mode::read)};
+  std::vector<unsigned char> is_there((map.bytes().size() + 4095) / 4096);
+  EXPECT_EQ(::mincore(const_cast<std::byte*>(map.bytes().data()), map.bytes().size(), is_there.data()), 0);
+  return std::size_t(std::ranges::count_if(is_there, [](unsigned char page) { return (page & 1) != 0; }));
+}
+
+TEST(File, FetchesIntoThePageCache) {
+  const TemporaryFolder folder;
+  constexpr std::size_t kPages = 2000, kPageBytes = 4096;
+  test::write_bytes(folder / "a", std::string(kPages * kPageBytes, 'x'));
+  const File file(folder / "a", File::Mode::update);
+  file.sync();
+  ::posix_fadvise(file.descriptor(), 0, 0, POSIX_FADV_DONTNEED);
+  if (pages_in_page_cache(folder / "a") != 0) GTEST_SKIP() << "this file system does not let go of pages";
+  file.fetch(0, 700 * kPageBytes, Fetch::finish);
+  EXPECT_GE(pages_in_page_cache(folder / "a"), 700u);
+  file.fetch(0, kPages * kPageBytes, Fetch::finish);  // the beginning is there, the rest is not
+  EXPECT_EQ(pages_in_page_cache(folder / "a"), kPages);
+  file.fetch(kPages * kPageBytes, 1 << 20, Fetch::finish);  // leaves what is wrong to those that read
+  file.fetch(0, 100, Fetch::start);
 }
 
 TEST(PendingFile, AppearsOnlyWhenPublished) {
