@@ -8,6 +8,7 @@
 # MPIEXEC is the launcher of several ranks and its options, up to the one before their number ("mpirun -n").
 # SCRATCH_DIR needs room for twice the checkpoint; the default one has 4.5 GB.
 set -euo pipefail
+shopt -s inherit_errexit
 
 if [[ $# -lt 2 ]]; then
   sed -n '3,9s/^# \{0,1\}//p' "$0"
@@ -51,8 +52,10 @@ median() { printf '%s\n' "$@" | sort -g | sed -n "$((($# + 1) / 2))p"; }
 for cache in warm cold; do
   copied=() imported=()
   for ((i = 0; i < repeats; ++i)); do # in turn, so that a disk that slows down slows both
-    copied+=("$(seconds_of "$cache" copy)")
-    imported+=("$(seconds_of "$cache" import)")
+    seconds=$(seconds_of "$cache" copy)
+    copied+=("$seconds")
+    seconds=$(seconds_of "$cache" import)
+    imported+=("$seconds")
   done
   awk -v c="$cache" -v s="$gigabytes" -v a="$(median "${copied[@]}")" -v b="$(median "${imported[@]}")" \
     'BEGIN {printf "%s  cp %6.2f s %5.2f GB/s   import %6.2f s %5.2f GB/s   ratio %.2f\n", c, a, s / a, b, s / b, a / b}'

@@ -11,6 +11,7 @@
 # MPIEXEC is the launcher of several ranks and its options, up to the one before their number ("mpirun -n").
 # SCRATCH_DIR needs room for twice the checkpoint; the default one has 4.5 GB.
 set -euo pipefail
+shopt -s inherit_errexit
 
 if [[ $# -lt 2 ]]; then
   sed -n '3,14s/^# \{0,1\}//p' "$0"
@@ -39,7 +40,14 @@ touch_memory() { [[ -n ${NO_TOUCH:-} ]] || "$bin/bench_load" touch $((2 * $(stat
 
 read_file() { seconds dd if="$file" of=/dev/null bs=1M status=none; }
 to_memory() { seconds dd if="$file" of=/dev/shm/m2_load_bench bs=1M status=none; rm /dev/shm/m2_load_bench; }
-load() { "${launch[@]}" "$bin/bench_load" "$file" "$1" 2>/dev/null | awk '{print $1; print $3 >"/dev/stderr"}' 2>"$scratch/above"; }
+load() {
+  if ! "${launch[@]}" "$bin/bench_load" "$file" "$1" >"$scratch/out" 2>"$scratch/errors"; then
+    cat "$scratch/errors" >&2
+    exit 1
+  fi
+  awk '{print $3}' "$scratch/out" >"$scratch/above"
+  awk '{print $1}' "$scratch/out"
+}
 
 seconds() {
   local start end
@@ -63,7 +71,8 @@ for cache in warm cold; do
       [[ $what == to_memory ]] && ! memory_is_there && continue
       "$cache"
       touch_memory
-      times[$what]+=" $($what)"
+      seconds=$($what)
+      times[$what]+=" $seconds"
     done
   done
   for what in read_file to_memory "load off" "load on"; do
