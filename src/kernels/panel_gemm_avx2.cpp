@@ -12,9 +12,11 @@ namespace {
 
 /// 12 sums, 2 vectors of weights and 1 of activations fill 15 of 16 registers.
 constexpr int kTileRows = 6;
-/// Up to here weights are expanded in registers, anew for each tile of at most kFewTileRows rows: they are in the
-/// first-level cache then. More rows share weights that were expanded once.
-constexpr int kFewRows = 8, kFewTileRows = 4;
+/// Up to Pairs::kFewRows weights are expanded in registers, anew for each tile of at most kFewTileRows rows. More rows
+/// share weights that were expanded once.
+constexpr int kFewTileRows = 4;
+/// Of a panel; then the next piece has room beside it in the first-level cache.
+constexpr int kFewChunk_bytes = 8192;
 /// How far ahead of the multiplication by one row weights are fetched, past the outer caches: they are used once.
 /// Measured on Zen 1, two cores, in bfloat16: 22 to 27 GB/s, where fetching into all caches reaches 18 to 22.
 constexpr int kFetch_bytes = 1024;
@@ -47,8 +49,14 @@ struct Sums {
       }
     }
   }
-  M2_AVX2_INLINE void add(int m, int j, const float* x, __m256 w) {
-    value[m][j] = _mm256_fmadd_ps(_mm256_broadcast_ss(x), w, value[m][j]);
+  /// Of quarter `i`; x points to row 0.
+  M2_AVX2_INLINE void add_column(int i, const float* x, const __m256 (&w)[2]) {
+#pragma GCC unroll 8
+    for (int m = 0; m < kRows; ++m) {
+      const __m256 x_m = _mm256_broadcast_ss(x + m * kPanelChunk);
+      value[m][2 * i] = _mm256_fmadd_ps(x_m, w[0], value[m][2 * i]);
+      value[m][2 * i + 1] = _mm256_fmadd_ps(x_m, w[1], value[m][2 * i + 1]);
+    }
   }
 };
 
@@ -78,23 +86,11 @@ M2_AVX2 void multiply_few(const Chunk& chunk, float* totals) {
       ahead += kShare;
 #pragma GCC unroll 8
       for (int i = 0; i < kCount; ++i) {
-        __m256i halves[2];
-        Pairs::load(pairs, quarter + i, halves);
-#pragma GCC unroll 8
-        for (int half = 0; half < 2; ++half) {
-          const __m256 first = Pairs::first(halves[half]), second = Pairs::second(halves[half]);
-#pragma GCC unroll 8
-          for (int m = 0; m < kRows; ++m) {
-            const float* const x = chunk.x_MK + m * kPanelChunk + 2 * p;
-            if constexpr (Pairs::kHalfIsColumn) {
-              sums.add(m, 2 * i, x + half, first);
-              sums.add(m, 2 * i + 1, x + half, second);
-            } else {
-              sums.add(m, 2 * i + half, x, first);
-              sums.add(m, 2 * i + half, x + 1, second);
-            }
-          }
-        }
+        __m256 w[2];
+        Pairs::template expand<0>(pairs, quarter + i, w);
+        sums.add_column(i, chunk.x_MK + 2 * p, w);
+        Pairs::template expand<1>(pairs, quarter + i, w);
+        sums.add_column(i, chunk.x_MK + 2 * p + 1, w);
       }
     }
     sums.end(totals, quarter, chunk.scale);
@@ -109,12 +105,7 @@ M2_AVX2 void multiply_expanded(const Chunk& chunk, int quarter, float* totals) {
   sums.begin(totals, quarter, chunk.scale);
   for (int k = 0; k < 2 * chunk.num_pairs; ++k) {
     const __m256 w[2] = {_mm256_load_ps(w_KN + k * kSlots), _mm256_load_ps(w_KN + k * kSlots + 8)};
-#pragma GCC unroll 8
-    for (int m = 0; m < kRows; ++m) {
-      const float* const x = chunk.x_MK + m * kPanelChunk + k;
-      sums.add(m, 0, x, w[0]);
-      sums.add(m, 1, x, w[1]);
-    }
+    sums.add_column(0, chunk.x_MK + k, w);
   }
   sums.end(totals, quarter, chunk.scale);
 }
@@ -123,14 +114,11 @@ template <class Pairs>
 M2_AVX2 void expand(const Chunk& chunk, float* expanded) {
   for (int p = 0; p < chunk.num_pairs; ++p) {
     for (int quarter = 0; quarter < kQuarters; ++quarter) {
-      __m256i halves[2];
-      Pairs::load(chunk.weights + p * Pairs::kBytes, quarter, halves);
+      __m256 w[2][2];
+      Pairs::template expand<0>(chunk.weights + p * Pairs::kBytes, quarter, w[0]);
+      Pairs::template expand<1>(chunk.weights + p * Pairs::kBytes, quarter, w[1]);
       float* const to = expanded + (quarter * kPanelChunk + 2 * p) * kSlots;
-      constexpr int kHalf = Pairs::kHalfIsColumn ? kSlots : 8, kOther = Pairs::kHalfIsColumn ? 8 : kSlots;
-      for (int half = 0; half < 2; ++half) {
-        _mm256_store_ps(to + half * kHalf, Pairs::first(halves[half]));
-        _mm256_store_ps(to + half * kHalf + kOther, Pairs::second(halves[half]));
-      }
+      for (int i = 0; i < 4; ++i) _mm256_store_ps(to + 8 * i, w[i / 2][i % 2]);
     }
   }
 }
@@ -234,8 +222,10 @@ struct Memory {
 template <class Pairs>
 M2_AVX2 void multiply_all(const PanelProduct& product, Memory& memory) {
   std::fill_n(memory.totals, product.num_rows * kPanelRows, 0.0f);
-  for (int begin = 0; begin < product.num_columns; begin += kPanelChunk) {
-    const int num_columns = std::min(kPanelChunk, product.num_columns - begin);
+  const bool is_few = product.num_rows <= Pairs::kFewRows;
+  const int most_columns = is_few ? 2 * kFewChunk_bytes / Pairs::kBytes : kPanelChunk;
+  for (int begin = 0; begin < product.num_columns; begin += most_columns) {
+    const int num_columns = std::min(most_columns, product.num_columns - begin);
     const float scale = product.scale_inv_C ? product.scale_inv_C[begin / kPanelChunk] * Fp8Pairs::kSum : 1.0f;
     const Chunk chunk{.x_MK = memory.x_MK,
                       .weights = static_cast<const std::uint8_t*>(product.panel) + begin / 2 * Pairs::kBytes,
@@ -243,7 +233,7 @@ M2_AVX2 void multiply_all(const PanelProduct& product, Memory& memory) {
                       .num_pairs = num_columns / 2,
                       .scale = product.scale_inv_C ? &scale : nullptr};
     expand_rows(product, begin, num_columns, Pairs::kActivation, memory.x_MK);
-    if (product.num_rows <= kFewRows) {
+    if (is_few) {
       multiply_few<Pairs>(chunk, product.num_rows, memory.totals);
     } else {
       expand<Pairs>(chunk, memory.expanded);

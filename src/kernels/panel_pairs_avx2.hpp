@@ -24,18 +24,21 @@ constexpr int kSlots = kPanelRows / kQuarters;
 /// needs its neighbour masked away.
 struct Bf16Pairs {
   static constexpr int kBytes = 4 * kPanelRows;
+  static constexpr int kFewRows = 32;  // that expand weights anew, tile by tile: measured on Zen 1
   static constexpr float kActivation = 1.0f;
-  static constexpr bool kHalfIsColumn = false;  // each of the two vectors that load() gives has eight rows' pairs
   static constexpr int row(int slot) { return slot; }
 
-  M2_AVX2_INLINE static void load(const std::uint8_t* pairs, int quarter, __m256i (&halves)[2]) {
-    const auto* from = reinterpret_cast<const __m256i*>(pairs + 4 * kSlots * quarter);
-    halves[0] = _mm256_loadu_si256(from);
-    halves[1] = _mm256_loadu_si256(from + 1);
-  }
   M2_AVX2_INLINE static __m256 first(__m256i pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
   M2_AVX2_INLINE static __m256 second(__m256i pairs) {
     return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(int(0xffff0000u))));
+  }
+  template <int kColumn>
+  M2_AVX2_INLINE static void expand(const std::uint8_t* pairs, int quarter, __m256 (&w)[2]) {
+    const auto* from = reinterpret_cast<const __m256i*>(pairs + 4 * kSlots * quarter);
+    for (int i = 0; i < 2; ++i) {
+      const __m256i rows = _mm256_loadu_si256(from + i);
+      w[i] = kColumn == 0 ? first(rows) : second(rows);
+    }
   }
 };
 
@@ -46,8 +49,8 @@ struct Bf16Pairs {
 /// GB/s a core in cache (two shifts 6.9, tables for halves of a byte 6.3).
 struct Fp8Pairs {
   static constexpr int kBytes = 2 * kPanelRows;
+  static constexpr int kFewRows = 8;
   static constexpr float kActivation = 0x1p64f, kSum = 0x1p56f;
-  static constexpr bool kHalfIsColumn = true;  // each has one column of all rows: even places first, odd ones second
   static constexpr int row(int slot) {
     const int place = slot / kSlots * kSlots + slot % 8 * 2 + slot % kSlots / 8;
     int row = 0;
@@ -55,13 +58,15 @@ struct Fp8Pairs {
     return row;
   }
 
-  M2_AVX2_INLINE static void load(const std::uint8_t* pairs, int quarter, __m256i (&halves)[2]) {
+  template <int kColumn>
+  M2_AVX2_INLINE static void expand(const std::uint8_t* pairs, int quarter, __m256 (&w)[2]) {
     const __m256i value = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(pairs + 2 * kSlots * quarter));
-    halves[0] = _mm256_maddubs_epi16(_mm256_set1_epi16(16), value);
-    halves[1] = _mm256_srai_epi16(value, 4);
+    const __m256i words =
+        kColumn == 0 ? _mm256_maddubs_epi16(_mm256_set1_epi16(16), value) : _mm256_srai_epi16(value, 4);
+    w[0] = masked(_mm256_slli_epi32(words, 16));  // rows at even places
+    w[1] = masked(words);
   }
-  M2_AVX2_INLINE static __m256 first(__m256i words) { return second(_mm256_slli_epi32(words, 16)); }
-  M2_AVX2_INLINE static __m256 second(__m256i words) {
+  M2_AVX2_INLINE static __m256 masked(__m256i words) {
     return _mm256_castsi256_ps(_mm256_and_si256(words, _mm256_set1_epi32(int(0x87f00000u))));
   }
 };
