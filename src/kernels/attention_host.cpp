@@ -33,12 +33,17 @@ struct Problem {
   BatchLayout layout;
   View2D<T> out_TN;
   float scale;
+  int num_threads;
   int head_size() const { return k_NGCP.extent_int(2); }
   int num_kv_heads() const { return k_NGCP.extent_int(1); }
   int num_tokens() const { return q_TN.extent_int(0); }
   int group() const { return q_TN.extent_int(1) / (head_size() * num_kv_heads()); }
   int tile_heads() const { return std::min(group(), kQueryTile); }
-  int tile_tokens() const { return kQueryTile / tile_heads(); }
+  // Fewer than fit where tiles of so many would leave threads idle: in decode.
+  int tile_tokens() const {
+    const std::int64_t num_groups = std::int64_t(num_kv_heads()) * head_tiles();
+    return int(std::clamp<std::int64_t>(num_tokens() * num_groups / num_threads, 1, kQueryTile / tile_heads()));
+  }
   int head_tiles() const { return (group() + tile_heads() - 1) / tile_heads(); }
   int token_tiles() const { return (num_tokens() + tile_tokens() - 1) / tile_tokens(); }
   std::int64_t num_tasks() const { return std::int64_t(token_tiles()) * num_kv_heads() * head_tiles(); }
@@ -227,7 +232,7 @@ void attend_task(const Problem<T>& problem, std::int64_t task) {
 template <class T>
 void attention_host(const ExecSpace& exec, View2D<const T> q_TN, const KvBlocks<T>& cache, const BatchLayout& layout,
                     float scale, View2D<T> out_TN) {
-  const Problem<T> problem{q_TN, cache.k_NGCP, cache.v_NGPC, layout, out_TN, scale};
+  const Problem<T> problem{q_TN, cache.k_NGCP, cache.v_NGPC, layout, out_TN, scale, exec.concurrency()};
   // Late tokens see more of the cache than early ones: threads take tasks as they become free.
   using Policy = Kokkos::RangePolicy<ExecSpace, Kokkos::Schedule<Kokkos::Dynamic>, Kokkos::IndexType<std::int64_t>>;
   Kokkos::parallel_for("m2::attention", Policy(exec, 0, problem.num_tasks(), Kokkos::ChunkSize(1)),

@@ -17,8 +17,12 @@ namespace {
 
 using TaskPolicy = Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>, Kokkos::Schedule<Kokkos::Dynamic>>;
 
+/// Threads take tasks as they become free, several neighbours at a time where there are many: the weights of the next
+/// one have been fetched then.
 TaskPolicy task_policy(const ExecSpace& exec, std::int64_t num_tasks) {
-  return TaskPolicy(exec, 0, num_tasks, Kokkos::ChunkSize(1));
+  constexpr int kMost = 4, kTurns = 16;
+  const std::int64_t size = std::clamp<std::int64_t>(num_tasks / (kTurns * exec.concurrency()), 1, kMost);
+  return TaskPolicy(exec, 0, num_tasks, Kokkos::ChunkSize(int(size)));
 }
 
 /// Rows that are multiplied by one matrix.
