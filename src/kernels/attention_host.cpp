@@ -16,14 +16,13 @@ namespace {
 
 constexpr int kQueryTile = 64;  // rows of one task
 constexpr int kQueryPanel = 6;  // rows multiplied at once
-constexpr int kQueryPanelColumns = 64;
 #ifdef M2_HAS_AVX512
 constexpr int kStripeLanes = 4;  // Lanes of columns at once: 24 of 32 registers hold the sums
 #else
 constexpr int kStripeLanes = 1;  // 12 of 16
 #endif
-static_assert(kKvBlock == kQueryPanelColumns && kMaxHeadSize % kQueryPanelColumns == 0);
-static_assert(kQueryPanelColumns % (kStripeLanes * kLanes) == 0);
+constexpr int kStripe = kStripeLanes * kLanes;
+static_assert(kKvBlock % kStripe == 0 && kMaxHeadSize % kStripe == 0);
 
 // A task is a tile of consecutive tokens, a key/value head, and a tile of the query heads that share it.
 template <class T>
@@ -69,13 +68,25 @@ struct TileMemory {
   float largest[kQueryTile], total[kQueryTile];
 };
 
-// sum[r][j] = (kFromZero ? 0 : sum[r][j]) + sum over i of a[r][i] * b[i][j], i ascending in one chain of fused
-// operations, for 64 columns j. The rows are a pack because GCC unrolls it for certain, and only then holds `partial`
-// in registers.
-template <bool kFromZero, int... kRow>
-void add_products(std::integer_sequence<int, kRow...>, const float* a, int a_stride, int count, const float* b,
-                  int b_stride, float* sum, int sum_stride) {
-  for (int column = 0; column < kQueryPanelColumns; column += kStripeLanes * kLanes) {
+// Keys (by channel and position) or values (by position and channel) of a block.
+template <class B>
+struct Matrix {
+  const B* first;
+  int stride;
+  const B* next;  // those of the next block: add_products<kFetch> has them fetched while it multiplies
+};
+template <class B>
+struct Block {
+  Matrix<B> key, value;
+};
+
+// sum[r][j] = (kFromZero ? 0 : sum[r][j]) + sum over i < count of a[r][i] * b[i][j], i ascending in one chain of fused
+// operations. The rows are a pack because GCC unrolls it for certain, and only then holds `partial` in registers.
+template <bool kFromZero, bool kFetch, class B, int... kRow>
+void add_products(std::integer_sequence<int, kRow...>, const float* a, int a_stride, int count, const Matrix<B>& b,
+                  int num_columns, float* sum, int sum_stride) {
+  const auto* next = reinterpret_cast<const char*>(b.next);
+  for (int column = 0; column < num_columns; column += kStripe) {
     Lanes partial[sizeof...(kRow)][kStripeLanes];
     const auto start_row = [&](Lanes(&to)[kStripeLanes], const float* from) {
 #pragma GCC unroll 4
@@ -91,9 +102,14 @@ void add_products(std::integer_sequence<int, kRow...>, const float* a, int a_str
     };
     (start_row(partial[kRow], sum + kRow * sum_stride + column), ...);
     for (int i = 0; i < count; ++i) {
+      constexpr int kShare = kStripe * sizeof(B);  // of a line, the same one twice
+      if constexpr (kFetch) {
+        for (int line = 0; line < kShare; line += 64) __builtin_prefetch(next + line);
+        next += kShare;
+      }
       Lanes row[kStripeLanes];
 #pragma GCC unroll 4
-      for (int v = 0; v < kStripeLanes; ++v) row[v] = load_lanes(b + i * b_stride + column + v * kLanes);
+      for (int v = 0; v < kStripeLanes; ++v) row[v] = load_lanes(b.first + i * b.stride + column + v * kLanes);
       (add_row(a[kRow * a_stride + i], row, partial[kRow]), ...);
     }
     (store_row(partial[kRow], sum + kRow * sum_stride + column), ...);
@@ -121,47 +137,48 @@ void soften(float* score, int visible, float scale, float* largest, float* total
   const float shrink = exponential(*largest - new_largest);
   *total = *total * shrink + fold_block(folded, [](float a, float b) { return a + b; });
   *largest = new_largest;
-  for (int c = 0; c < width; c += kQueryPanelColumns) {
-    for (int j = 0; j < kQueryPanelColumns; ++j) weighted_sum[c + j] *= shrink;
+  for (int c = 0; c < width; c += kStripe) {
+    for (int j = 0; j < kStripe; ++j) weighted_sum[c + j] *= shrink;
   }
 }
 
 // One block of the cache for `kRows` rows that see `visible` of its positions.
-template <int kRows>
-void attend_block(TileMemory& memory, int first_row, int visible, int head_size, int width, float scale) {
+template <int kRows, bool kFetch, class B>
+void attend_block(const Block<B>& block, TileMemory& memory, int first_row, int visible, int head_size, int width,
+                  float scale) {
   const std::make_integer_sequence<int, kRows> rows;
-  add_products<true>(rows, memory.q[first_row], kMaxHeadSize, head_size, memory.key[0], kKvBlock, memory.score[0],
-                     kKvBlock);
+  add_products<true, kFetch>(rows, memory.q[first_row], kMaxHeadSize, head_size, block.key, kKvBlock, memory.score[0],
+                             kKvBlock);
   for (int r = 0; r < kRows; ++r) {
     const int row = first_row + r;
     soften(memory.score[r], visible, scale, &memory.largest[row], &memory.total[row], memory.weighted_sum[row], width);
   }
-  for (int c = 0; c < width; c += kQueryPanelColumns) {
-    add_products<false>(rows, memory.score[0], kKvBlock, visible, memory.value[0] + c, kMaxHeadSize,
-                        memory.weighted_sum[first_row] + c, kMaxHeadSize);
-  }
+  add_products<false, kFetch>(rows, memory.score[0], kKvBlock, visible, block.value, width,
+                              memory.weighted_sum[first_row], kMaxHeadSize);
 }
 
-void attend_block(int num_rows, TileMemory& memory, int first_row, int visible, int head_size, int width, float scale) {
+template <bool kFetch, class B>
+void attend_block(int num_rows, const Block<B>& block, TileMemory& memory, int first_row, int visible, int head_size,
+                  int width, float scale) {
   switch (num_rows) {
     case 1:
-      return attend_block<1>(memory, first_row, visible, head_size, width, scale);
+      return attend_block<1, kFetch>(block, memory, first_row, visible, head_size, width, scale);
     case 2:
-      return attend_block<2>(memory, first_row, visible, head_size, width, scale);
+      return attend_block<2, kFetch>(block, memory, first_row, visible, head_size, width, scale);
     case 3:
-      return attend_block<3>(memory, first_row, visible, head_size, width, scale);
+      return attend_block<3, kFetch>(block, memory, first_row, visible, head_size, width, scale);
     case 4:
-      return attend_block<4>(memory, first_row, visible, head_size, width, scale);
+      return attend_block<4, kFetch>(block, memory, first_row, visible, head_size, width, scale);
     case 5:
-      return attend_block<5>(memory, first_row, visible, head_size, width, scale);
+      return attend_block<5, kFetch>(block, memory, first_row, visible, head_size, width, scale);
     default:
-      return attend_block<kQueryPanel>(memory, first_row, visible, head_size, width, scale);
+      return attend_block<kQueryPanel, kFetch>(block, memory, first_row, visible, head_size, width, scale);
   }
 }
 
-// Expands a block to float. Positions from `visible` on are never multiplied: they may hold anything.
+// A block in float. Positions from `visible` on are never multiplied: they may hold anything.
 template <class T>
-void load_block(const T* keys, const T* values, int visible, int head_size, int width, TileMemory& memory) {
+Block<float> expand_block(const T* keys, const T* values, int visible, int head_size, int width, TileMemory& memory) {
   for (int c = 0; c < head_size; ++c) {
     for (int p = 0; p < kKvBlock; ++p) memory.key[c][p] = float(keys[c * kKvBlock + p]);
   }
@@ -169,6 +186,7 @@ void load_block(const T* keys, const T* values, int visible, int head_size, int 
     for (int c = 0; c < head_size; ++c) memory.value[p][c] = float(values[p * head_size + c]);
     std::fill_n(memory.value[p] + head_size, width - head_size, 0.0f);
   }
+  return {{memory.key[0], kKvBlock, nullptr}, {memory.value[0], kMaxHeadSize, nullptr}};
 }
 
 template <class T>
@@ -185,24 +203,38 @@ void load_rows(const Problem<T>& problem, const Tile& tile, int width, TileMemor
 template <class T>
 void attend(const Problem<T>& problem, const Tile& tile, TileMemory& memory) {
   const int head_size = problem.head_size();
-  const int width = (head_size + kQueryPanelColumns - 1) / kQueryPanelColumns * kQueryPanelColumns;
+  const int width = (head_size + kStripe - 1) / kStripe * kStripe;
   const auto visible_in = [&](int begin, int r) {
     return std::clamp(problem.layout.cache_position_T(tile.token(r)) + 1 - begin, 0, kKvBlock);
   };
-  load_rows(problem, tile, width, memory);
-  int num_positions = 0;
-  for (int r = 0; r < tile.num_rows(); ++r)
-    num_positions = std::max(num_positions, problem.layout.cache_position_T(tile.token(r)) + 1);
-  for (int begin = 0; begin < num_positions; begin += kKvBlock) {
-    const int block = problem.layout.block_table_BN(problem.layout.sequence_T(tile.first_token), begin / kKvBlock);
-    load_block(&problem.k_NGCP(block, tile.g, 0, 0), &problem.v_NGPC(block, tile.g, 0, 0),
-               std::min(kKvBlock, num_positions - begin), head_size, width, memory);
+  const auto attend_rows = [&]<bool kFetch>(std::bool_constant<kFetch>, const auto& block, int begin) {
     for (int first = 0, count = 0; first < tile.num_rows(); first += count) {
       const int visible = visible_in(begin, first);
       for (count = 1; count < kQueryPanel && first + count < tile.num_rows(); ++count) {
         if (visible_in(begin, first + count) != visible) break;
       }
-      if (visible > 0) attend_block(count, memory, first, visible, head_size, width, problem.scale);
+      if (visible > 0) attend_block<kFetch>(count, block, memory, first, visible, head_size, width, problem.scale);
+    }
+  };
+  load_rows(problem, tile, width, memory);
+  int num_positions = 0;
+  for (int r = 0; r < tile.num_rows(); ++r)
+    num_positions = std::max(num_positions, problem.layout.cache_position_T(tile.token(r)) + 1);
+  const auto block_at = [&](int begin) {
+    const int n = problem.layout.block_table_BN(problem.layout.sequence_T(tile.first_token), begin / kKvBlock);
+    return std::pair(&problem.k_NGCP(n, tile.g, 0, 0), &problem.v_NGPC(n, tile.g, 0, 0));
+  };
+  // Rows that are multiplied at once, as in decode, wait for memory: they expand keys and values in registers.
+  const bool is_decode = tile.num_rows() <= kQueryPanel && width == head_size;
+  for (int begin = 0; begin < num_positions; begin += kKvBlock) {
+    const auto [keys, values] = block_at(begin);
+    if (is_decode) {
+      const auto [next_keys, next_values] = block_at(begin + kKvBlock < num_positions ? begin + kKvBlock : begin);
+      const Block<T> block{{keys, kKvBlock, next_keys}, {values, head_size, next_values}};
+      attend_rows(std::true_type(), block, begin);
+    } else {
+      const int most_visible = std::min(kKvBlock, num_positions - begin);
+      attend_rows(std::false_type(), expand_block(keys, values, most_visible, head_size, width, memory), begin);
     }
   }
   for (int r = 0; r < tile.num_rows(); ++r) {
