@@ -27,7 +27,7 @@ JobState poll(const BatchJob& job, const std::function<bool(const JobState&)>& r
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     state = job.state();
   }
-  EXPECT_TRUE(reached(state)) << "after two minutes the job is " << state.name << "; its log:\n" << job.log();
+  EXPECT_TRUE(reached(state)) << "after four minutes the job is " << state.name << "; its log:\n" << job.log();
   return state;
 }
 

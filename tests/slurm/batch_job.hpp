@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <string>
 
 namespace m2::test {
@@ -10,7 +12,12 @@ struct JobState {
   std::string name;       ///< of the state: PENDING, RUNNING, COMPLETED, FAILED, ...
   std::string exit_code;  ///< "code:signal"
   int restarts = 0;       ///< how often it was put back into the queue
-  bool ended() const { return name != "PENDING" && name != "RUNNING" && name != "COMPLETING" && name != "CONFIGURING"; }
+  /// Whether it is one of those that last; between them a job passes through others, as SIGNALING.
+  bool ended() const {
+    constexpr std::array kLast = {"BOOT_FAIL", "CANCELLED",     "COMPLETED", "DEADLINE", "FAILED",
+                                  "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT"};
+    return std::ranges::find(kLast, name) != kLast.end();
+  }
 };
 
 /// A job of the Slurm that tests/slurm/cluster.sh started. Results and the log are in `folder`.
