@@ -69,22 +69,22 @@ struct TileMemory {
 };
 
 // Keys (by channel and position) or values (by position and channel) of a block.
-template <class B>
+template <class B, bool kFetchNext>
 struct Matrix {
   const B* first;
   int stride;
-  const B* next;  // those of the next block: add_products<kFetch> has them fetched while it multiplies
+  const B* next;  // with kFetchNext those of the next block, which are fetched while these are multiplied
 };
-template <class B>
+template <class B, bool kFetchNext>
 struct Block {
-  Matrix<B> key, value;
+  Matrix<B, kFetchNext> key, value;
 };
 
 // sum[r][j] = (kFromZero ? 0 : sum[r][j]) + sum over i < count of a[r][i] * b[i][j], i ascending in one chain of fused
 // operations. The rows are a pack because GCC unrolls it for certain, and only then holds `partial` in registers.
-template <bool kFromZero, bool kFetch, class B, int... kRow>
-void add_products(std::integer_sequence<int, kRow...>, const float* a, int a_stride, int count, const Matrix<B>& b,
-                  int num_columns, float* sum, int sum_stride) {
+template <bool kFromZero, class B, bool kFetchNext, int... kRow>
+void add_products(std::integer_sequence<int, kRow...>, const float* a, int a_stride, int count,
+                  const Matrix<B, kFetchNext>& b, int num_columns, float* sum, int sum_stride) {
   const auto* next = reinterpret_cast<const char*>(b.next);
   for (int column = 0; column < num_columns; column += kStripe) {
     Lanes partial[sizeof...(kRow)][kStripeLanes];
@@ -103,7 +103,7 @@ void add_products(std::integer_sequence<int, kRow...>, const float* a, int a_str
     (start_row(partial[kRow], sum + kRow * sum_stride + column), ...);
     for (int i = 0; i < count; ++i) {
       constexpr int kShare = kStripe * sizeof(B);  // of a line, the same one twice
-      if constexpr (kFetch) {
+      if constexpr (kFetchNext) {
         for (int line = 0; line < kShare; line += 64) __builtin_prefetch(next + line);
         next += kShare;
       }
@@ -137,48 +137,47 @@ void soften(float* score, int visible, float scale, float* largest, float* total
   const float shrink = exponential(*largest - new_largest);
   *total = *total * shrink + fold_block(folded, [](float a, float b) { return a + b; });
   *largest = new_largest;
-  for (int c = 0; c < width; c += kStripe) {
-    for (int j = 0; j < kStripe; ++j) weighted_sum[c + j] *= shrink;
-  }
+  for (int c = 0; c < width; ++c) weighted_sum[c] *= shrink;
 }
 
 // One block of the cache for `kRows` rows that see `visible` of its positions.
-template <int kRows, bool kFetch, class B>
-void attend_block(const Block<B>& block, TileMemory& memory, int first_row, int visible, int head_size, int width,
-                  float scale) {
+template <int kRows, class B, bool kFetchNext>
+void attend_block(const Block<B, kFetchNext>& block, TileMemory& memory, int first_row, int visible, int head_size,
+                  int width, float scale) {
   const std::make_integer_sequence<int, kRows> rows;
-  add_products<true, kFetch>(rows, memory.q[first_row], kMaxHeadSize, head_size, block.key, kKvBlock, memory.score[0],
-                             kKvBlock);
+  add_products<true>(rows, memory.q[first_row], kMaxHeadSize, head_size, block.key, kKvBlock, memory.score[0],
+                     kKvBlock);
   for (int r = 0; r < kRows; ++r) {
     const int row = first_row + r;
     soften(memory.score[r], visible, scale, &memory.largest[row], &memory.total[row], memory.weighted_sum[row], width);
   }
-  add_products<false, kFetch>(rows, memory.score[0], kKvBlock, visible, block.value, width,
-                              memory.weighted_sum[first_row], kMaxHeadSize);
+  add_products<false>(rows, memory.score[0], kKvBlock, visible, block.value, width, memory.weighted_sum[first_row],
+                      kMaxHeadSize);
 }
 
-template <bool kFetch, class B>
-void attend_block(int num_rows, const Block<B>& block, TileMemory& memory, int first_row, int visible, int head_size,
-                  int width, float scale) {
+template <class B, bool kFetchNext>
+void attend_block(int num_rows, const Block<B, kFetchNext>& block, TileMemory& memory, int first_row, int visible,
+                  int head_size, int width, float scale) {
   switch (num_rows) {
     case 1:
-      return attend_block<1, kFetch>(block, memory, first_row, visible, head_size, width, scale);
+      return attend_block<1>(block, memory, first_row, visible, head_size, width, scale);
     case 2:
-      return attend_block<2, kFetch>(block, memory, first_row, visible, head_size, width, scale);
+      return attend_block<2>(block, memory, first_row, visible, head_size, width, scale);
     case 3:
-      return attend_block<3, kFetch>(block, memory, first_row, visible, head_size, width, scale);
+      return attend_block<3>(block, memory, first_row, visible, head_size, width, scale);
     case 4:
-      return attend_block<4, kFetch>(block, memory, first_row, visible, head_size, width, scale);
+      return attend_block<4>(block, memory, first_row, visible, head_size, width, scale);
     case 5:
-      return attend_block<5, kFetch>(block, memory, first_row, visible, head_size, width, scale);
+      return attend_block<5>(block, memory, first_row, visible, head_size, width, scale);
     default:
-      return attend_block<kQueryPanel, kFetch>(block, memory, first_row, visible, head_size, width, scale);
+      return attend_block<kQueryPanel>(block, memory, first_row, visible, head_size, width, scale);
   }
 }
 
 // A block in float. Positions from `visible` on are never multiplied: they may hold anything.
 template <class T>
-Block<float> expand_block(const T* keys, const T* values, int visible, int head_size, int width, TileMemory& memory) {
+Block<float, false> expand_block(const T* keys, const T* values, int visible, int head_size, int width,
+                                 TileMemory& memory) {
   for (int c = 0; c < head_size; ++c) {
     for (int p = 0; p < kKvBlock; ++p) memory.key[c][p] = float(keys[c * kKvBlock + p]);
   }
@@ -207,13 +206,13 @@ void attend(const Problem<T>& problem, const Tile& tile, TileMemory& memory) {
   const auto visible_in = [&](int begin, int r) {
     return std::clamp(problem.layout.cache_position_T(tile.token(r)) + 1 - begin, 0, kKvBlock);
   };
-  const auto attend_rows = [&]<bool kFetch>(std::bool_constant<kFetch>, const auto& block, int begin) {
+  const auto attend_rows = [&](const auto& block, int begin) {
     for (int first = 0, count = 0; first < tile.num_rows(); first += count) {
       const int visible = visible_in(begin, first);
       for (count = 1; count < kQueryPanel && first + count < tile.num_rows(); ++count) {
         if (visible_in(begin, first + count) != visible) break;
       }
-      if (visible > 0) attend_block<kFetch>(count, block, memory, first, visible, head_size, width, problem.scale);
+      if (visible > 0) attend_block(count, block, memory, first, visible, head_size, width, problem.scale);
     }
   };
   load_rows(problem, tile, width, memory);
@@ -230,11 +229,10 @@ void attend(const Problem<T>& problem, const Tile& tile, TileMemory& memory) {
     const auto [keys, values] = block_at(begin);
     if (is_decode) {
       const auto [next_keys, next_values] = block_at(begin + kKvBlock < num_positions ? begin + kKvBlock : begin);
-      const Block<T> block{{keys, kKvBlock, next_keys}, {values, head_size, next_values}};
-      attend_rows(std::true_type(), block, begin);
+      attend_rows(Block<T, true>{{keys, kKvBlock, next_keys}, {values, head_size, next_values}}, begin);
     } else {
       const int most_visible = std::min(kKvBlock, num_positions - begin);
-      attend_rows(std::false_type(), expand_block(keys, values, most_visible, head_size, width, memory), begin);
+      attend_rows(expand_block(keys, values, most_visible, head_size, width, memory), begin);
     }
   }
   for (int r = 0; r < tile.num_rows(); ++r) {
