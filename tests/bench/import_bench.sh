@@ -52,10 +52,10 @@ median() { printf '%s\n' "$@" | sort -g | sed -n "$((($# + 1) / 2))p"; }
 for cache in warm cold; do
   copied=() imported=()
   for ((i = 0; i < repeats; ++i)); do # in turn, so that a disk that slows down slows both
-    seconds=$(seconds_of "$cache" copy)
-    copied+=("$seconds")
-    seconds=$(seconds_of "$cache" import)
-    imported+=("$seconds")
+    took=$(seconds_of "$cache" copy)
+    copied+=("$took")
+    took=$(seconds_of "$cache" import)
+    imported+=("$took")
   done
   awk -v c="$cache" -v s="$gigabytes" -v a="$(median "${copied[@]}")" -v b="$(median "${imported[@]}")" \
     'BEGIN {printf "%s  cp %6.2f s %5.2f GB/s   import %6.2f s %5.2f GB/s   ratio %.2f\n", c, a, s / a, b, s / b, a / b}'

@@ -71,8 +71,8 @@ for cache in warm cold; do
       [[ $what == to_memory ]] && ! memory_is_there && continue
       "$cache"
       touch_memory
-      seconds=$($what)
-      times[$what]+=" $seconds"
+      took=$($what)
+      times[$what]+=" $took"
     done
   done
   for what in read_file to_memory "load off" "load on"; do
