@@ -15,16 +15,6 @@ namespace {
 
 #ifndef KOKKOS_ENABLE_CUDA
 
-using TaskPolicy = Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>, Kokkos::Schedule<Kokkos::Dynamic>>;
-
-/// Threads take tasks as they become free, several neighbours at a time where there are many: the weights of the next
-/// one have been fetched then.
-TaskPolicy task_policy(const ExecSpace& exec, std::int64_t num_tasks) {
-  constexpr int kMost = 4, kTurns = 16;
-  const std::int64_t size = std::clamp<std::int64_t>(num_tasks / (kTurns * exec.concurrency()), 1, kMost);
-  return TaskPolicy(exec, 0, num_tasks, Kokkos::ChunkSize(int(size)));
-}
-
 /// Rows that are multiplied by one matrix.
 struct RowGroup {
   int matrix, begin, end;
@@ -70,16 +60,10 @@ class Panels {
 
   int per_matrix() const { return per_matrix_; }
 
-  /// What multiplies rows [begin, end) of x by a panel; the results are still to be named.
-  PanelProduct product(View2D<const Bf16> x_RK, int begin, int end, int matrix, int panel) const {
+  PanelOperand operand(int matrix, int panel, void* y_MN) const {
     const int scale_row = fp8_scale_row(panel * kPanelRows, rows_per_part_);
-    PanelProduct product{};
-    product.x_MK = &x_RK(begin, 0);
-    product.num_rows = end - begin;
-    product.num_columns = x_RK.extent_int(1);
-    product.panel = values_ + (std::int64_t(matrix) * per_matrix_ + panel) * panel_bytes_;
-    product.scale_inv_C = scale_inv_.extent(0) > 0 ? &scale_inv_(matrix, scale_row, 0) : nullptr;
-    return product;
+    return {values_ + (std::int64_t(matrix) * per_matrix_ + panel) * panel_bytes_,
+            scale_inv_.extent(0) > 0 ? &scale_inv_(matrix, scale_row, 0) : nullptr, y_MN};
   }
 
  private:
@@ -87,6 +71,51 @@ class Panels {
   View3D<const float> scale_inv_;
   std::int64_t panel_bytes_;
   int per_matrix_, rows_per_part_;
+};
+
+/// Rows [begin, end) of x, which results of y_row_stride elements follow; the panels are still to be named.
+PanelProduct begin_product(View2D<const Bf16> x_RK, int begin, int end, std::int64_t y_row_stride, bool y_is_float) {
+  PanelProduct product{};
+  product.x_MK = &x_RK(begin, 0);
+  product.num_rows = end - begin;
+  product.num_columns = x_RK.extent_int(1);
+  product.y_row_stride = y_row_stride;
+  product.y_is_float = y_is_float;
+  return product;
+}
+
+/// Neighbouring panels [first, last) that a thread multiplies by the rows of one group.
+struct PanelTask {
+  RowGroup group;
+  int first, last;
+};
+
+/// All groups' rows by each of their `per_matrix` panels, at most `most` neighbours at a time: they share the rows, and
+/// the weights of each have been fetched when the one before it is done. Threads take tasks as they become free; where
+/// panels are few, tasks are smaller.
+class PanelTasks {
+ public:
+  PanelTasks(const ExecSpace& exec, const RowGroups& groups, int per_matrix, int most)
+      : groups_(groups), per_matrix_(per_matrix) {
+    constexpr int kTurns = 4;
+    const std::int64_t num_panels = std::int64_t(groups.size()) * per_matrix;
+    size_ = int(std::clamp<std::int64_t>(num_panels / (kTurns * exec.concurrency()), 1, most));
+    per_group_ = (per_matrix + size_ - 1) / size_;
+  }
+
+  auto policy(const ExecSpace& exec) const {
+    using Policy = Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>, Kokkos::Schedule<Kokkos::Dynamic>>;
+    return Policy(exec, 0, std::int64_t(groups_.size()) * per_group_, Kokkos::ChunkSize(1));
+  }
+
+  PanelTask operator[](std::int64_t task) const {
+    const int first = int(task % per_group_) * size_;
+    return {groups_[int(task / per_group_)], first, std::min(first + size_, per_matrix_)};
+  }
+
+ private:
+  RowGroups groups_;
+  int per_matrix_, size_, per_group_;
 };
 
 /// out = silu(gate) * up * weight for the columns of one panel; `weight_M` may be null.
@@ -110,19 +139,17 @@ template <class Out>
 void gemm_panels(const ExecSpace& exec, View2D<const Bf16> x_RK, const Weight& w_ENK, View1D<const int> offset_E1,
                  View2D<Out> y_RN) {
 #ifndef KOKKOS_ENABLE_CUDA
-  const RowGroups groups(offset_E1, x_RK.extent_int(0));
   const Panels panels(w_ENK);
-  const MultiplyPanel multiply = panel_kernel();
-  Kokkos::parallel_for(offset_E1.extent(0) > 0 ? "m2::grouped_gemm" : "m2::gemm",
-                       task_policy(exec, std::int64_t(groups.size()) * panels.per_matrix()), [=](std::int64_t task) {
-                         const int panel = int(task % panels.per_matrix());
-                         const auto [matrix, first, last] = groups[int(task / panels.per_matrix())];
-                         for (int begin = first; begin < last; begin += kPanelMaxRows) {
-                           const int end = std::min(begin + kPanelMaxRows, last);
-                           PanelProduct product = panels.product(x_RK, begin, end, matrix, panel);
-                           product.y_MN = &y_RN(begin, panel * kPanelRows);
-                           product.y_row_stride = y_RN.extent_int(1);
-                           product.y_is_float = std::is_same_v<Out, float>;
+  const PanelTasks tasks(exec, RowGroups(offset_E1, x_RK.extent_int(0)), panels.per_matrix(), kMaxPanels);
+  const MultiplyPanels multiply = panel_kernel();
+  Kokkos::parallel_for(offset_E1.extent(0) > 0 ? "m2::grouped_gemm" : "m2::gemm", tasks.policy(exec),
+                       [=](std::int64_t i) {
+                         const auto [group, first, last] = tasks[i];
+                         for (int begin = group.begin; begin < group.end; begin += kPanelMaxRows) {
+                           PanelProduct product = begin_product(x_RK, begin, std::min(begin + kPanelMaxRows, group.end),
+                                                                y_RN.extent_int(1), std::is_same_v<Out, float>);
+                           for (int panel = first; panel < last; ++panel)
+                             product.add(panels.operand(group.matrix, panel, &y_RN(begin, panel * kPanelRows)));
                            multiply(product);
                          }
                        });
@@ -152,29 +179,29 @@ void grouped_swiglu(const ExecSpace& exec, View2D<const Bf16> x_RD, const Weight
     return cost;
   });
 #ifndef KOKKOS_ENABLE_CUDA
-  const RowGroups groups(offset_L1, x_RD.extent_int(0));
   const Panels panels(gate_up_L2FD);
   const int num_panels = panels.per_matrix() / 2;
-  const MultiplyPanel multiply = panel_kernel();
+  const PanelTasks tasks(exec, RowGroups(offset_L1, x_RD.extent_int(0)), num_panels, kMaxPanels / 2);
+  const MultiplyPanels multiply = panel_kernel();
   const float* const weight_R = row_weight_R.extent(0) > 0 ? row_weight_R.data() : nullptr;
-  Kokkos::parallel_for("m2::grouped_swiglu", task_policy(exec, std::int64_t(groups.size()) * num_panels),
-                       [=](std::int64_t task) {
-                         alignas(64) float gate_up_2MN[2][kPanelMaxRows * kPanelRows];
-                         const int panel = int(task % num_panels);
-                         const auto [matrix, first, last] = groups[int(task / num_panels)];
-                         for (int begin = first; begin < last; begin += kPanelMaxRows) {
-                           const int end = std::min(begin + kPanelMaxRows, last);
-                           for (int part = 0; part < 2; ++part) {
-                             PanelProduct product = panels.product(x_RD, begin, end, matrix, part * num_panels + panel);
-                             product.y_MN = gate_up_2MN[part];
-                             product.y_row_stride = kPanelRows;
-                             product.y_is_float = true;
-                             multiply(product);
-                           }
-                           store_swiglu(gate_up_2MN[0], gate_up_2MN[1], weight_R ? weight_R + begin : nullptr,
-                                        end - begin, &out_RF(begin, panel * kPanelRows), out_RF.extent_int(1));
-                         }
-                       });
+  Kokkos::parallel_for("m2::grouped_swiglu", tasks.policy(exec), [=](std::int64_t i) {
+    alignas(64) float gate_up_P2MN[kMaxPanels / 2][2][kPanelMaxRows * kPanelRows];
+    const auto [group, first, last] = tasks[i];
+    for (int begin = group.begin; begin < group.end; begin += kPanelMaxRows) {
+      const int end = std::min(begin + kPanelMaxRows, group.end);
+      PanelProduct product = begin_product(x_RD, begin, end, kPanelRows, true);
+      for (int panel = first; panel < last; ++panel) {
+        for (int part = 0; part < 2; ++part)
+          product.add(panels.operand(group.matrix, part * num_panels + panel, gate_up_P2MN[panel - first][part]));
+      }
+      multiply(product);
+      for (int panel = first; panel < last; ++panel) {
+        const auto& gate_up_2MN = gate_up_P2MN[panel - first];
+        store_swiglu(gate_up_2MN[0], gate_up_2MN[1], weight_R ? weight_R + begin : nullptr, end - begin,
+                     &out_RF(begin, panel * kPanelRows), out_RF.extent_int(1));
+      }
+    }
+  });
 #endif
 }
 

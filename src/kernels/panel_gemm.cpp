@@ -3,8 +3,8 @@
 
 namespace m2 {
 
-MultiplyPanel panel_kernel() {
-  static const MultiplyPanel chosen = panel_kernel_avx512() != nullptr ? panel_kernel_avx512() : panel_kernel_avx2();
+MultiplyPanels panel_kernel() {
+  static const MultiplyPanels chosen = panel_kernel_avx512() != nullptr ? panel_kernel_avx512() : panel_kernel_avx2();
   return chosen;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "core/bf16.hpp"
@@ -25,25 +26,36 @@ constexpr int even_tile(int num_rows, int most) {
   return (num_rows + num_tiles - 1) / num_tiles;
 }
 
-/// y[m][n] = sum over k of x[m][k] w[n][k] for the kPanelRows rows n of one panel.
+/// Most panels of one call: they share the activations in the form the kernel needs.
+inline constexpr int kMaxPanels = 4;
+
+/// One of the panels that are multiplied by the same rows.
+struct PanelOperand {
+  const void* panel;         ///< Bf16 or Fp8E4M3
+  const float* scale_inv_C;  ///< FP8: of each kPanelChunk columns; otherwise nullptr
+  void* y_MN;                ///< Bf16 or float, of row 0 and the panel's first row
+};
+
+/// y[m][n] = sum over k of x[m][k] w[n][k] for the kPanelRows rows n of each of `num_panels` panels of one dtype.
 struct PanelProduct {
   const Bf16* x_MK;
   int num_rows;               ///< 1 to kPanelMaxRows
   int num_columns;            ///< even; rows of x follow one another
-  const void* panel;          ///< Bf16 or Fp8E4M3
-  const float* scale_inv_C;   ///< FP8: of each kPanelChunk columns; otherwise nullptr
-  void* y_MN;                 ///< Bf16 or float, of row 0 and the panel's first row
   std::int64_t y_row_stride;  ///< elements between rows of y
   bool y_is_float;
+  int num_panels;  ///< 1 to kMaxPanels
+  std::array<PanelOperand, kMaxPanels> panel_P;
+
+  void add(const PanelOperand& operand) { panel_P[num_panels++] = operand; }
 };
 
-using MultiplyPanel = void (*)(const PanelProduct&);
+using MultiplyPanels = void (*)(const PanelProduct&);
 
 /// The function for this processor: AVX-512 with bfloat16 instructions, AVX2, or nullptr where neither is there. In the
 /// former denormal numbers count as zero; in the latter FP8 weights take activations below 2^64.
-MultiplyPanel panel_kernel();
-MultiplyPanel panel_kernel_avx512();  ///< nullptr on a processor without
-MultiplyPanel panel_kernel_avx2();
+MultiplyPanels panel_kernel();
+MultiplyPanels panel_kernel_avx512();  ///< nullptr on a processor without
+MultiplyPanels panel_kernel_avx2();
 
 /// "avx512_bf16", "avx2" or "portable" (no panels): what panel_kernel() chose.
 const char* panel_kernel_name();

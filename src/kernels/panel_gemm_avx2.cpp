@@ -12,9 +12,6 @@ namespace {
 
 /// 12 sums, 2 vectors of weights and 1 of activations fill 15 of 16 registers.
 constexpr int kTileRows = 6;
-/// Up to Pairs::kFewRows weights are expanded in registers, anew for each tile of at most kFewTileRows rows. More rows
-/// share weights that were expanded once.
-constexpr int kFewTileRows = 4;
 /// Of a panel; then the next piece has room beside it in the first-level cache.
 constexpr int kFewChunk_bytes = 8192;
 static_assert(2 * kFewChunk_bytes / Fp8Pairs::kBytes == kPanelChunk, "a block of FP8 is summed alone");
@@ -65,6 +62,7 @@ struct Sums {
 struct Chunk {
   const float* x_MK;            ///< rows of kPanelChunk
   const std::uint8_t* weights;  ///< as they are
+  const std::uint8_t* next;     ///< what will be multiplied by after this chunk: num_pairs of them are fetched
   const float* expanded;        ///< or in float32: quarter after quarter, column after column
   int num_pairs;
   const float* scale;  ///< if not null: the products are summed alone and then multiplied by it
@@ -73,14 +71,16 @@ struct Chunk {
 /// totals += x * chunk for few rows: weights are expanded in registers. Several passes fetch the next chunk, each its
 /// share: were one of them to fetch, memory would rest while the others multiply.
 template <class Pairs, int kRows, int kCount>
-M2_AVX2 void multiply_few(const Chunk& chunk, float* totals) {
+M2_AVX2_ALONE void multiply_few(const Chunk& chunk, float* totals) {
   constexpr int kPasses = kQuarters / kCount;
-  const std::uint8_t* ahead = chunk.weights + (kPasses == 1 ? kFetch_bytes : chunk.num_pairs * Pairs::kBytes);
+  const std::uint8_t* ahead = kPasses == 1 ? chunk.weights + kFetch_bytes : chunk.next;
   for (int quarter = 0; quarter < kQuarters; quarter += kCount) {
     Sums<kRows, kCount> sums;
     sums.begin(totals, quarter, chunk.scale);
-    for (int p = 0; p < chunk.num_pairs; ++p) {
-      const std::uint8_t* const pairs = chunk.weights + p * Pairs::kBytes;
+    const std::uint8_t* pairs = chunk.weights;
+    const float* x = chunk.x_MK;
+    for (int left = chunk.num_pairs; left > 0; --left, pairs += Pairs::kBytes, x += 2) {
+      asm("" : "+r"(pairs), "+r"(x));                  // or GCC 14 computes one from the other
       constexpr int kShare = Pairs::kBytes / kPasses;  // of a line, the same one twice
       for (int line = 0; line < kShare; line += kLine_bytes)
         _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_NTA);
@@ -89,9 +89,9 @@ M2_AVX2 void multiply_few(const Chunk& chunk, float* totals) {
       for (int i = 0; i < kCount; ++i) {
         __m256 w[2];
         Pairs::template expand<0>(pairs, quarter + i, w);
-        sums.add_column(i, chunk.x_MK + 2 * p, w);
+        sums.add_column(i, x, w);
         Pairs::template expand<1>(pairs, quarter + i, w);
-        sums.add_column(i, chunk.x_MK + 2 * p + 1, w);
+        sums.add_column(i, x + 1, w);
       }
     }
     sums.end(totals, quarter, chunk.scale);
@@ -100,7 +100,7 @@ M2_AVX2 void multiply_few(const Chunk& chunk, float* totals) {
 
 /// The same for one of many tiles of rows: weights come expanded.
 template <int kRows>
-M2_AVX2 void multiply_expanded(const Chunk& chunk, int quarter, float* totals) {
+M2_AVX2_ALONE void multiply_expanded(const Chunk& chunk, int quarter, float* totals) {
   const float* const w_KN = chunk.expanded + quarter * kPanelChunk * kSlots;
   Sums<kRows, 1> sums;
   sums.begin(totals, quarter, chunk.scale);
@@ -124,23 +124,26 @@ M2_AVX2 void expand(const Chunk& chunk, float* expanded) {
   }
 }
 
-/// The columns of a chunk in float32, times `factor`, a power of two.
-M2_AVX2 void expand_rows(const PanelProduct& product, int begin, int num_columns, float factor, float* x_MK) {
-  for (int m = 0; m < product.num_rows; ++m) {
-    const Bf16* const from = product.x_MK + std::int64_t(m) * product.num_columns + begin;
-    float* const to = x_MK + m * kPanelChunk;
-    int k = 0;
-    for (; k + 8 <= num_columns; k += 8) {
-      const __m256i bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + k)));
-      _mm256_store_ps(to + k, _mm256_mul_ps(Bf16Pairs::first(bits), _mm256_set1_ps(factor)));
+/// Columns [begin, end) in float32, times `factor`, a power of two: block after block of kPanelChunk columns, and in
+/// each row after row.
+M2_AVX2 void expand_rows(const PanelProduct& product, int begin, int end, float factor, float* to) {
+  for (; begin < end; begin += kPanelChunk) {
+    const int num_columns = std::min(kPanelChunk, end - begin);
+    for (int m = 0; m < product.num_rows; ++m, to += kPanelChunk) {
+      const Bf16* const from = product.x_MK + std::int64_t(m) * product.num_columns + begin;
+      int k = 0;
+      for (; k + 8 <= num_columns; k += 8) {
+        const __m256i bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + k)));
+        _mm256_store_ps(to + k, _mm256_mul_ps(Bf16Pairs::first(bits), _mm256_set1_ps(factor)));
+      }
+      for (; k < num_columns; ++k) to[k] = float(from[k]) * factor;
     }
-    for (; k < num_columns; ++k) to[k] = float(from[k]) * factor;
   }
 }
 
 template <class Pairs>
 M2_AVX2 void multiply_few(const Chunk& chunk, int num_rows, float* totals) {
-  const int tile_rows = even_tile(num_rows, kFewTileRows);
+  const int tile_rows = even_tile(num_rows, Pairs::kFewTileRows);
   Chunk tile = chunk;
   for (int m = 0; m < num_rows; m += tile_rows, tile.x_MK += tile_rows * kPanelChunk) {
     float* const sums = totals + m * kPanelRows;
@@ -154,8 +157,14 @@ M2_AVX2 void multiply_few(const Chunk& chunk, int num_rows, float* totals) {
       case 3:
         multiply_few<Pairs, 3, 1>(tile, sums);
         break;
+      case 4:
+        multiply_few<Pairs, 4, 1>(tile, sums);
+        break;
+      case 5:
+        multiply_few<Pairs, 5, 1>(tile, sums);
+        break;
       default:
-        multiply_few<Pairs, kFewTileRows, 1>(tile, sums);
+        multiply_few<Pairs, 6, 1>(tile, sums);
     }
   }
 }
@@ -198,55 +207,81 @@ constexpr std::array<int, kPanelRows> rows() {
 }
 
 template <class Pairs>
-void store(const PanelProduct& product, const float* totals) {
+void store(const PanelProduct& product, const PanelOperand& operand, const float* totals) {
   static constexpr std::array<int, kPanelRows> kRow = rows<Pairs>();
   for (int m = 0; m < product.num_rows; ++m) {
     const std::int64_t begin = m * product.y_row_stride;
     float sum_N[kPanelRows];
     for (int slot = 0; slot < kPanelRows; ++slot) sum_N[kRow[slot]] = totals[m * kPanelRows + slot];
     if (product.y_is_float) {
-      std::copy_n(sum_N, kPanelRows, static_cast<float*>(product.y_MN) + begin);
+      std::copy_n(sum_N, kPanelRows, static_cast<float*>(operand.y_MN) + begin);
     } else {
-      for (int n = 0; n < kPanelRows; ++n) static_cast<Bf16*>(product.y_MN)[begin + n] = Bf16(sum_N[n]);
+      for (int n = 0; n < kPanelRows; ++n) static_cast<Bf16*>(operand.y_MN)[begin + n] = Bf16(sum_N[n]);
     }
   }
 }
 
 /// What a thread works in: together with a panel's chunk it stays in the second-level cache.
 struct Memory {
-  alignas(64) float totals[kPanelMaxRows * kPanelRows];
+  alignas(64) float totals[kMaxPanels][kPanelMaxRows * kPanelRows];
   alignas(64) float x_MK[kPanelMaxRows * kPanelChunk];
   alignas(64) float expanded[kPanelChunk * kPanelRows];
 };
 
-/// Chunk by chunk over the columns: each comes from memory once for all rows.
 template <class Pairs>
-M2_AVX2 void multiply_all(const PanelProduct& product, Memory& memory) {
-  std::fill_n(memory.totals, product.num_rows * kPanelRows, 0.0f);
-  const bool is_few = product.num_rows <= Pairs::kFewRows;
-  const int most_columns = is_few ? 2 * kFewChunk_bytes / Pairs::kBytes : kPanelChunk;
-  for (int begin = 0; begin < product.num_columns; begin += most_columns) {
-    const int num_columns = std::min(most_columns, product.num_columns - begin);
-    const float scale = product.scale_inv_C ? product.scale_inv_C[begin / kPanelChunk] * Fp8Pairs::kSum : 1.0f;
-    const Chunk chunk{.x_MK = memory.x_MK,
-                      .weights = static_cast<const std::uint8_t*>(product.panel) + begin / 2 * Pairs::kBytes,
-                      .expanded = memory.expanded,
-                      .num_pairs = num_columns / 2,
-                      .scale = product.scale_inv_C ? &scale : nullptr};
-    expand_rows(product, begin, num_columns, Pairs::kActivation, memory.x_MK);
-    if (is_few) {
-      multiply_few<Pairs>(chunk, product.num_rows, memory.totals);
-    } else {
-      expand<Pairs>(chunk, memory.expanded);
-      multiply_expanded(chunk, product.num_rows, memory.totals);
-    }
-  }
-  store<Pairs>(product, memory.totals);
+const std::uint8_t* columns_of(const PanelOperand& operand, int begin) {
+  return static_cast<const std::uint8_t*>(operand.panel) + std::int64_t(begin) / 2 * Pairs::kBytes;
 }
 
-void multiply_panel(const PanelProduct& product) {
+/// totals += x * panel for the columns [begin, end) of one panel, chunk by chunk: each comes from memory once for all
+/// rows. `next`: what will be multiplied by after them.
+template <class Pairs>
+M2_AVX2 void multiply_panel(const PanelProduct& product, const PanelOperand& operand, int begin, int end,
+                            const std::uint8_t* next, Memory& memory, float* totals) {
+  const bool is_few = product.num_rows <= Pairs::kFewRows;
+  const int most_columns = is_few ? 2 * kFewChunk_bytes / Pairs::kBytes : kPanelChunk;
+  for (int column = begin; column < end; column += most_columns) {
+    const int num_columns = std::min(most_columns, end - column);
+    const float scale = operand.scale_inv_C ? operand.scale_inv_C[column / kPanelChunk] * Fp8Pairs::kSum : 1.0f;
+    const int block = (column - begin) / kPanelChunk;
+    const Chunk chunk{.x_MK = memory.x_MK + block * product.num_rows * kPanelChunk + column % kPanelChunk,
+                      .weights = columns_of<Pairs>(operand, column),
+                      .next = column + num_columns < end ? columns_of<Pairs>(operand, column + num_columns) : next,
+                      .expanded = memory.expanded,
+                      .num_pairs = num_columns / 2,
+                      .scale = operand.scale_inv_C ? &scale : nullptr};
+    if (is_few) {
+      multiply_few<Pairs>(chunk, product.num_rows, totals);
+    } else {
+      expand<Pairs>(chunk, memory.expanded);
+      multiply_expanded(chunk, product.num_rows, totals);
+    }
+  }
+}
+
+/// As many columns at a time as memory.x_MK holds of the rows, which are expanded once for all panels.
+template <class Pairs>
+M2_AVX2 void multiply_all(const PanelProduct& product, Memory& memory) {
+  const int most_columns = kPanelMaxRows / product.num_rows * kPanelChunk;
+  for (int i = 0; i < product.num_panels; ++i) std::fill_n(memory.totals[i], product.num_rows * kPanelRows, 0.0f);
+  for (int begin = 0; begin < product.num_columns; begin += most_columns) {
+    const int end = std::min(begin + most_columns, product.num_columns);
+    expand_rows(product, begin, end, Pairs::kActivation, memory.x_MK);
+    // After the last columns of the last panel: what follows it in memory, which some thread will need soon.
+    const bool is_end = end == product.num_columns;
+    for (int i = 0; i < product.num_panels; ++i) {
+      const bool is_last = i + 1 == product.num_panels;
+      const PanelOperand& next = product.panel_P[!is_last ? i + 1 : is_end ? i : 0];
+      multiply_panel<Pairs>(product, product.panel_P[i], begin, end, columns_of<Pairs>(next, is_last ? end : begin),
+                            memory, memory.totals[i]);
+    }
+  }
+  for (int i = 0; i < product.num_panels; ++i) store<Pairs>(product, product.panel_P[i], memory.totals[i]);
+}
+
+void multiply_panels(const PanelProduct& product) {
   Memory memory;
-  if (product.scale_inv_C != nullptr) {
+  if (product.panel_P[0].scale_inv_C != nullptr) {
     multiply_all<Fp8Pairs>(product, memory);
   } else {
     multiply_all<Bf16Pairs>(product, memory);
@@ -255,9 +290,9 @@ void multiply_panel(const PanelProduct& product) {
 
 }  // namespace
 
-MultiplyPanel panel_kernel_avx2() {
+MultiplyPanels panel_kernel_avx2() {
   static const bool is_there = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  return is_there ? &multiply_panel : nullptr;
+  return is_there ? &multiply_panels : nullptr;
 }
 
 }  // namespace m2
@@ -266,7 +301,7 @@ MultiplyPanel panel_kernel_avx2() {
 
 namespace m2 {
 
-MultiplyPanel panel_kernel_avx2() { return nullptr; }
+MultiplyPanels panel_kernel_avx2() { return nullptr; }
 
 }  // namespace m2
 #endif

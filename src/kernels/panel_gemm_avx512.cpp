@@ -143,16 +143,16 @@ M2_AVX512 void expand_chunk(const std::uint8_t* from, int num_pairs, std::uint8_
   }
 }
 
-M2_AVX512 void store(const PanelProduct& product, const float* totals) {
+M2_AVX512 void store(const PanelProduct& product, void* y_MN, const float* totals) {
   for (int m = 0; m < product.num_rows; ++m) {
     const std::int64_t begin = m * product.y_row_stride;
     for (int j = 0; j < kVectors; ++j) {
       const __m512 sum = _mm512_load_ps(totals + m * kPanelRows + 16 * j);
       if (product.y_is_float) {
-        _mm512_storeu_ps(static_cast<float*>(product.y_MN) + begin + 16 * j, sum);
+        _mm512_storeu_ps(static_cast<float*>(y_MN) + begin + 16 * j, sum);
       } else {
         const __m256bh rounded = _mm512_cvtneps_pbh(sum);
-        std::memcpy(static_cast<Bf16*>(product.y_MN) + begin + 16 * j, &rounded, sizeof(rounded));
+        std::memcpy(static_cast<Bf16*>(y_MN) + begin + 16 * j, &rounded, sizeof(rounded));
       }
     }
   }
@@ -160,15 +160,15 @@ M2_AVX512 void store(const PanelProduct& product, const float* totals) {
 
 /// Chunk by chunk over the columns, and in a chunk tile by tile over the rows: a chunk comes from memory once, and
 /// while the tiles multiply by it the next one is fetched. Few rows expand FP8 in registers, many once into the cache.
-M2_AVX512 void multiply_panel(const PanelProduct& product) {
+M2_AVX512 void multiply_panel(const PanelProduct& product, const PanelOperand& operand) {
   alignas(64) float totals[kPanelMaxRows * kPanelRows];
   alignas(64) std::uint8_t expanded[kPanelChunk * kPanelRows * sizeof(Bf16)];
-  const bool is_fp8 = product.scale_inv_C != nullptr;
+  const bool is_fp8 = operand.scale_inv_C != nullptr;
   const bool is_expanded = is_fp8 && product.num_rows > kTileRows;
   std::fill_n(totals, product.num_rows * kPanelRows, 0.0f);
   const int tile_rows = even_tile(product.num_rows, kTileRows);
   const int pair_bytes = (is_fp8 ? 2 : 4) * kPanelRows;
-  const auto* const panel = static_cast<const std::uint8_t*>(product.panel);
+  const auto* const panel = static_cast<const std::uint8_t*>(operand.panel);
   for (int begin = 0; begin < product.num_columns; begin += kPanelChunk) {
     const int num_pairs = std::min(kPanelChunk, product.num_columns - begin) / 2;
     const std::uint8_t* const chunk_begin = panel + std::int64_t(begin / 2) * pair_bytes;
@@ -176,7 +176,7 @@ M2_AVX512 void multiply_panel(const PanelProduct& product) {
     const std::uint8_t* const next_end = next + kPairs * pair_bytes;
     if (is_expanded) expand_chunk(chunk_begin, num_pairs, expanded);
     Chunk chunk{is_expanded ? expanded : chunk_begin, num_pairs,
-                is_fp8 ? product.scale_inv_C + begin / kPanelChunk : nullptr, nullptr};
+                is_fp8 ? operand.scale_inv_C + begin / kPanelChunk : nullptr, nullptr};
     for (int m = 0; m < product.num_rows; m += tile_rows, next += num_pairs * kLine_bytes) {
       chunk.next = product.num_rows > kTileRows && next < next_end ? next : nullptr;
       const int num_rows = std::min(tile_rows, product.num_rows - m);
@@ -188,15 +188,19 @@ M2_AVX512 void multiply_panel(const PanelProduct& product) {
       }
     }
   }
-  store(product, totals);
+  store(product, operand.y_MN, totals);
+}
+
+void multiply_panels(const PanelProduct& product) {
+  for (int i = 0; i < product.num_panels; ++i) multiply_panel(product, product.panel_P[i]);
 }
 
 }  // namespace
 
-MultiplyPanel panel_kernel_avx512() {
+MultiplyPanels panel_kernel_avx512() {
   static const bool is_there = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vbmi") &&
                                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-  return is_there ? &multiply_panel : nullptr;
+  return is_there ? &multiply_panels : nullptr;
 }
 
 }  // namespace m2
@@ -205,7 +209,7 @@ MultiplyPanel panel_kernel_avx512() {
 
 namespace m2 {
 
-MultiplyPanel panel_kernel_avx512() { return nullptr; }
+MultiplyPanels panel_kernel_avx512() { return nullptr; }
 
 }  // namespace m2
 #endif

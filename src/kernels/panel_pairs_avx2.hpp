@@ -12,6 +12,8 @@
 // Compiled for AVX2 function by function, so that nothing of it leaks into code for other processors.
 #define M2_AVX2 __attribute__((target("avx2,fma")))
 #define M2_AVX2_INLINE M2_AVX2 __attribute__((always_inline)) inline
+/// A loop whose registers must not depend on what stands around its call.
+#define M2_AVX2_ALONE M2_AVX2 __attribute__((noinline))
 
 namespace m2 {
 
@@ -24,7 +26,9 @@ constexpr int kSlots = kPanelRows / kQuarters;
 /// needs its neighbour masked away.
 struct Bf16Pairs {
   static constexpr int kBytes = 4 * kPanelRows;
-  static constexpr int kFewRows = 32;  // that expand weights anew, tile by tile: measured on Zen 1
+  /// Up to so many rows expand weights in registers, anew for each tile of at most kFewTileRows; more share weights
+  /// that were expanded once. Measured on Zen 1, as for FP8.
+  static constexpr int kFewRows = 32, kFewTileRows = 4;
   static constexpr float kActivation = 1.0f;
   static constexpr int row(int slot) { return slot; }
 
@@ -49,7 +53,7 @@ struct Bf16Pairs {
 /// GB/s a core in cache (two shifts 6.9, tables for halves of a byte 6.3).
 struct Fp8Pairs {
   static constexpr int kBytes = 2 * kPanelRows;
-  static constexpr int kFewRows = 8;
+  static constexpr int kFewRows = 8, kFewTileRows = 6;
   static constexpr float kActivation = 0x1p64f, kSum = 0x1p56f;
   static constexpr int row(int slot) {
     const int place = slot / kSlots * kSlots + slot % 8 * 2 + slot % kSlots / 8;

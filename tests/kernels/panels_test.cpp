@@ -56,7 +56,7 @@ TYPED_TEST_SUITE(Panels, AllTypes);
 
 TYPED_TEST(Panels, MatchTheOracle) {
   for (const int num_rows : {0, 1, 2, 3, 4, 5, 6, 7, 17, 64, 257}) {
-    for (const auto& [outputs, columns] : {std::pair{64, 2}, {128, 130}, {192, 300}}) {
+    for (const auto& [outputs, columns] : {std::pair{64, 2}, {128, 130}, {192, 300}, {1216, 20}}) {
       this->expect_oracle({num_rows, outputs, columns});
     }
   }
@@ -85,9 +85,10 @@ TYPED_TEST(Panels, RowsHaveTheSameBitsInAnyBatch) {
   }
 }
 
+// Two threads multiply by fewer panels at a time than one.
 TYPED_TEST(Panels, OneAndTwoThreadsGiveTheSameBits) {
   for (const std::vector<int>& offsets : {std::vector<int>{}, std::vector<int>{0, 3, 3, 70}}) {
-    const auto op = this->make({.num_rows = 70, .num_outputs = 320, .num_columns = 300, .offsets = offsets});
+    const auto op = this->make({.num_rows = 70, .num_outputs = 1216, .num_columns = 300, .offsets = offsets});
     op.run(with_threads(1));
     const auto one = op.actual();
     op.run(with_threads(2));
@@ -117,7 +118,7 @@ TYPED_TEST(Panels, GoBackToTheRowsTheyWere) {
 
 struct Kernel {
   const char* name;
-  MultiplyPanel multiply;
+  MultiplyPanels multiply;
 };
 
 // Whichever of them this processor would choose: each that it can run.
@@ -148,11 +149,10 @@ TEST(PanelKernels, ExpandEveryFp8NumberExactly) {
         kernel.multiply({.x_MK = x.data(),
                          .num_rows = num_rows,
                          .num_columns = kColumns,
-                         .panel = panel.data(),
-                         .scale_inv_C = &scale_inv,
-                         .y_MN = y.data(),
                          .y_row_stride = kPanelRows,
-                         .y_is_float = true});
+                         .y_is_float = true,
+                         .num_panels = 1,
+                         .panel_P = {{{panel.data(), &scale_inv, y.data()}}}});
         for (int i = 0; i < std::ssize(y); ++i)
           ASSERT_EQ(y[i], 0.5f * float(rows[i % kPanelRows * kColumns])) << kernel.name << ", output " << i;
       }
@@ -172,11 +172,10 @@ TEST(PanelKernels, AgreeWithThePlainSum) {
       kernel.multiply({.x_MK = x_MK.data(),
                        .num_rows = num_rows,
                        .num_columns = kColumns,
-                       .panel = panel.data(),
-                       .scale_inv_C = nullptr,
-                       .y_MN = y.data(),
                        .y_row_stride = kPanelRows,
-                       .y_is_float = false});
+                       .y_is_float = false,
+                       .num_panels = 1,
+                       .panel_P = {{{panel.data(), nullptr, y.data()}}}});
       for (int i = 0; i < std::ssize(y); ++i) {
         double sum = 0, terms = 0;
         for (int k = 0; k < kColumns; ++k) {
@@ -230,7 +229,7 @@ TEST(PanelChecks, SayWhatDoesNotFit) {
 // gate over up: out = silu(x gate) * (x up) * weight.
 class GroupedSwiglu : public ::testing::Test {
  protected:
-  static constexpr int kRows = 240, kInner = 128, kColumns = 200;
+  static constexpr int kRows = 240, kInner = 192, kColumns = 200;
   static inline const std::vector<int> kOffsets{0, 5, 5, 6, 240};
 
   void SetUp() override {
@@ -298,7 +297,7 @@ TEST_F(GroupedSwiglu, ChecksNameBothNumbers) {
   const Weight rows = Weight::allocate(exec(), DType::bfloat16, 4, 2 * kInner, kColumns, "test::weight", 2);
   EXPECT_THAT(call(op.x_RK, rows, {}, out), says("a weight of two parts in panels is expected"));
   EXPECT_THAT(call(op.x_RK, op.w.weight, {}, narrow),
-              says("rows of gate_up_L2FD (256) and twice the columns of out_RF (254)"));
+              says("rows of gate_up_L2FD (384) and twice the columns of out_RF (382)"));
   EXPECT_THAT(call(op.x_RK, op.w.weight, View1D<float>("test::w", 3), out),
               says("elements of row_weight_R (3) and rows of out_RF (240)"));
   EXPECT_THAT(call(filled<Bf16>(kRows, 3, 0), op.w.weight, {}, out),
