@@ -116,27 +116,30 @@ void add_products(std::integer_sequence<int, kRow...>, const float* a, int a_str
   }
 }
 
-// Folds 64 numbers into the first, halves onto halves: one order, and vector code.
+// Folds 64 numbers, halves onto halves: one order, and vector code.
 template <class Fold>
-float fold_block(float (&value)[kKvBlock], const Fold& fold) {
-  for (int half = kKvBlock / 2; half > 0; half /= 2) {
-    for (int p = 0; p < half; ++p) value[p] = fold(value[p], value[p + half]);
+float fold_block(const float* value, const Fold& fold) {
+  static_assert(kKvBlock == 64);
+  float folded[16];
+  for (int p = 0; p < 16; ++p) folded[p] = fold(fold(value[p], value[p + 32]), fold(value[p + 16], value[p + 48]));
+  for (int half = 8; half > 0; half /= 2) {
+    for (int p = 0; p < half; ++p) folded[p] = fold(folded[p], folded[p + half]);
   }
-  return value[0];
+  return folded[0];
 }
 
 // Scores of one block become weights exp(score - largest); positions from `visible` on get weight 0.
 void soften(float* score, int visible, float scale, float* largest, float* total, float* weighted_sum, int width) {
   const auto larger = [](float a, float b) { return a > b ? a : b; };
-  float folded[kKvBlock];
   for (int p = 0; p < kKvBlock; ++p) {
-    folded[p] = score[p] = p < visible ? score[p] * scale : -Kokkos::Experimental::infinity_v<float>;
+    score[p] = p < visible ? score[p] * scale : -Kokkos::Experimental::infinity_v<float>;
   }
-  const float new_largest = larger(fold_block(folded, larger), *largest);
-  for (int p = 0; p < kKvBlock; ++p) folded[p] = score[p] = exponential(score[p] - new_largest);
+  const float new_largest = larger(fold_block(score, larger), *largest);
+  for (int p = 0; p < kKvBlock; ++p) score[p] = exponential(score[p] - new_largest);
   const float shrink = exponential(*largest - new_largest);
-  *total = *total * shrink + fold_block(folded, [](float a, float b) { return a + b; });
+  *total = *total * shrink + fold_block(score, [](float a, float b) { return a + b; });
   *largest = new_largest;
+  if (shrink == 1.0f) return;  // mostly so after the first blocks
   for (int c = 0; c < width; ++c) weighted_sum[c] *= shrink;
 }
 
