@@ -16,7 +16,7 @@ namespace m2 {
 
 /// Columns multiplied at a time: of a panel in bfloat16 16 KB, half of a first-level cache.
 inline constexpr int kPanelChunk = 128;
-/// Most rows of one call: their sums (48 KB) stay in the second-level cache beside the panel.
+/// Most rows of one call: their sums (48 KB a panel) stay in the second-level cache.
 inline constexpr int kPanelMaxRows = 192;
 static_assert(kPanelChunk == kFp8Block);
 
@@ -26,7 +26,7 @@ constexpr int even_tile(int num_rows, int most) {
   return (num_rows + num_tiles - 1) / num_tiles;
 }
 
-/// Most panels of one call: they share the activations in the form the kernel needs.
+/// Most panels of one call: they share the rows in the form the kernel needs.
 inline constexpr int kMaxPanels = 4;
 
 /// One of the panels that are multiplied by the same rows.

@@ -80,7 +80,6 @@ M2_AVX2_ALONE void multiply_few(const Chunk& chunk, float* totals) {
     const std::uint8_t* pairs = chunk.weights;
     const float* x = chunk.x_MK;
     for (int left = chunk.num_pairs; left > 0; --left, pairs += Pairs::kBytes, x += 2) {
-      asm("" : "+r"(pairs), "+r"(x));                  // or GCC 14 computes one from the other
       constexpr int kShare = Pairs::kBytes / kPasses;  // of a line, the same one twice
       for (int line = 0; line < kShare; line += kLine_bytes)
         _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_NTA);
@@ -221,7 +220,7 @@ void store(const PanelProduct& product, const PanelOperand& operand, const float
   }
 }
 
-/// What a thread works in: together with a panel's chunk it stays in the second-level cache.
+/// What a thread works in: at most 320 KB, which stay in a second-level cache of 512 KB.
 struct Memory {
   alignas(64) float totals[kMaxPanels][kPanelMaxRows * kPanelRows];
   alignas(64) float x_MK[kPanelMaxRows * kPanelChunk];
