@@ -73,7 +73,7 @@ class Panels {
   int per_matrix_, rows_per_part_;
 };
 
-/// Rows [begin, end) of x, which results of y_row_stride elements follow; the panels are still to be named.
+/// Of rows [begin, end) of x; the panels are still to be added.
 PanelProduct begin_product(View2D<const Bf16> x_RK, int begin, int end, std::int64_t y_row_stride, bool y_is_float) {
   PanelProduct product{};
   product.x_MK = &x_RK(begin, 0);
@@ -97,7 +97,7 @@ class PanelTasks {
  public:
   PanelTasks(const ExecSpace& exec, const RowGroups& groups, int per_matrix, int most)
       : groups_(groups), per_matrix_(per_matrix) {
-    constexpr int kTurns = 4;
+    constexpr int kTurns = 4;  // of each thread at least: they are not equally fast
     const std::int64_t num_panels = std::int64_t(groups.size()) * per_matrix;
     size_ = int(std::clamp<std::int64_t>(num_panels / (kTurns * exec.concurrency()), 1, most));
     per_group_ = (per_matrix + size_ - 1) / size_;
