@@ -4,6 +4,7 @@
 #if defined(__x86_64__) && !defined(__CUDACC__)
 #include <algorithm>
 #include <array>
+#include <type_traits>
 
 #include "kernels/panel_pairs_avx2.hpp"
 
@@ -62,6 +63,7 @@ struct Sums {
 struct Chunk {
   const float* x_MK;            ///< rows of kPanelChunk
   const std::uint8_t* weights;  ///< as they are
+  const std::uint8_t* first;    ///< the first pair of them, with what the kernel reads before it
   const std::uint8_t* next;     ///< what will be multiplied by after this chunk: num_pairs of them are fetched
   const float* expanded;        ///< or in float32: quarter after quarter, column after column
   int num_pairs;
@@ -77,9 +79,9 @@ M2_AVX2_ALONE void multiply_few(const Chunk& chunk, float* totals) {
   for (int quarter = 0; quarter < kQuarters; quarter += kCount) {
     Sums<kRows, kCount> sums;
     sums.begin(totals, quarter, chunk.scale);
-    const std::uint8_t* pairs = chunk.weights;
+    const std::uint8_t *pairs = chunk.first, *next_pairs = chunk.weights + Pairs::kBytes;
     const float* x = chunk.x_MK;
-    for (int left = chunk.num_pairs; left > 0; --left, pairs += Pairs::kBytes, x += 2) {
+    for (int left = chunk.num_pairs; left > 0; --left, pairs = next_pairs, next_pairs += Pairs::kBytes, x += 2) {
       constexpr int kShare = Pairs::kBytes / kPasses;  // of a line, the same one twice
       for (int line = 0; line < kShare; line += kLine_bytes)
         _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_NTA);
@@ -113,10 +115,11 @@ M2_AVX2_ALONE void multiply_expanded(const Chunk& chunk, int quarter, float* tot
 template <class Pairs>
 M2_AVX2 void expand(const Chunk& chunk, float* expanded) {
   for (int p = 0; p < chunk.num_pairs; ++p) {
+    const std::uint8_t* const pairs = p == 0 ? chunk.first : chunk.weights + p * Pairs::kBytes;
     for (int quarter = 0; quarter < kQuarters; ++quarter) {
       __m256 w[2][2];
-      Pairs::template expand<0>(chunk.weights + p * Pairs::kBytes, quarter, w[0]);
-      Pairs::template expand<1>(chunk.weights + p * Pairs::kBytes, quarter, w[1]);
+      Pairs::template expand<0>(pairs, quarter, w[0]);
+      Pairs::template expand<1>(pairs, quarter, w[1]);
       float* const to = expanded + (quarter * kPanelChunk + 2 * p) * kSlots;
       for (int i = 0; i < 4; ++i) _mm256_store_ps(to + 8 * i, w[i / 2][i % 2]);
     }
@@ -225,11 +228,25 @@ struct Memory {
   alignas(64) float totals[kMaxPanels][kPanelMaxRows * kPanelRows];
   alignas(64) float x_MK[kPanelMaxRows * kPanelChunk];
   alignas(64) float expanded[kPanelChunk * kPanelRows];
+  std::uint8_t first_pair[kLine_bytes + Fp8Pairs::kBytes];  ///< of an FP8 panel, behind the panel's last byte
 };
 
 template <class Pairs>
 const std::uint8_t* columns_of(const PanelOperand& operand, int begin) {
   return static_cast<const std::uint8_t*>(operand.panel) + std::int64_t(begin) / 2 * Pairs::kBytes;
+}
+
+/// Where a kernel reads the first pair of a panel: in FP8 its last byte is to stand in front of it.
+template <class Pairs>
+const std::uint8_t* first_pair(const PanelProduct& product, const PanelOperand& operand, Memory& memory) {
+  const std::uint8_t* const panel = columns_of<Pairs>(operand, 0);
+  if constexpr (std::is_same_v<Pairs, Fp8Pairs>) {
+    std::uint8_t* const copy = memory.first_pair + kLine_bytes;
+    copy[-1] = columns_of<Pairs>(operand, product.num_columns)[-1];
+    std::copy_n(panel, Pairs::kBytes, copy);
+    return copy;
+  }
+  return panel;
 }
 
 /// totals += x * panel for the columns [begin, end) of one panel, chunk by chunk: each comes from memory once for all
@@ -243,8 +260,10 @@ M2_AVX2 void multiply_panel(const PanelProduct& product, const PanelOperand& ope
     const int num_columns = std::min(most_columns, end - column);
     const float scale = operand.scale_inv_C ? operand.scale_inv_C[column / kPanelChunk] * Fp8Pairs::kSum : 1.0f;
     const int block = (column - begin) / kPanelChunk;
+    const std::uint8_t* const weights = columns_of<Pairs>(operand, column);
     const Chunk chunk{.x_MK = memory.x_MK + block * product.num_rows * kPanelChunk + column % kPanelChunk,
-                      .weights = columns_of<Pairs>(operand, column),
+                      .weights = weights,
+                      .first = column == 0 ? first_pair<Pairs>(product, operand, memory) : weights,
                       .next = column + num_columns < end ? columns_of<Pairs>(operand, column + num_columns) : next,
                       .expanded = memory.expanded,
                       .num_pairs = num_columns / 2,
@@ -262,7 +281,12 @@ M2_AVX2 void multiply_panel(const PanelProduct& product, const PanelOperand& ope
 template <class Pairs>
 M2_AVX2 void multiply_all(const PanelProduct& product, Memory& memory) {
   const int most_columns = kPanelMaxRows / product.num_rows * kPanelChunk;
-  for (int i = 0; i < product.num_panels; ++i) std::fill_n(memory.totals[i], product.num_rows * kPanelRows, 0.0f);
+  for (int i = 0; i < product.num_panels; ++i) {
+    std::fill_n(memory.totals[i], product.num_rows * kPanelRows, 0.0f);
+    // first_pair() will want it.
+    const std::uint8_t* const end = columns_of<Pairs>(product.panel_P[i], product.num_columns);
+    _mm_prefetch(reinterpret_cast<const char*>(end - 1), _MM_HINT_T0);
+  }
   for (int begin = 0; begin < product.num_columns; begin += most_columns) {
     const int end = std::min(begin + most_columns, product.num_columns);
     expand_rows(product, begin, end, Pairs::kActivation, memory.x_MK);

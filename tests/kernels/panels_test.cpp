@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <random>
 #include <span>
 #include <vector>
 
@@ -119,43 +120,70 @@ TYPED_TEST(Panels, GoBackToTheRowsTheyWere) {
 struct Kernel {
   const char* name;
   MultiplyPanels multiply;
+  Fp8Panels form;
 };
 
 // Whichever of them this processor would choose: each that it can run.
 std::vector<Kernel> kernels() {
   std::vector<Kernel> out;
-  for (const Kernel& kernel : {Kernel{"avx512", panel_kernel_avx512()}, Kernel{"avx2", panel_kernel_avx2()}}) {
+  for (const Kernel& kernel : {Kernel{"avx512", panel_kernel_avx512(), Fp8Panels::bytes},
+                               Kernel{"avx2", panel_kernel_avx2(), Fp8Panels::woven}}) {
     if (kernel.multiply != nullptr) out.push_back(kernel);
   }
   return out;
 }
 
+/// A panel's rows with all 254 numbers in no order: what neighbours hold must not matter. No NaN is in panels.
+std::vector<Fp8E4M3> every_fp8_number(int num_columns) {
+  std::vector<Fp8E4M3> rows(std::size_t(kPanelRows) * num_columns);
+  std::mt19937 random(1);
+  for (Fp8E4M3& value : rows) {
+    const auto bits = std::uint8_t(random());
+    value.bits = (bits & 0x7f) == 0x7f ? std::uint8_t(0) : bits;
+  }
+  return rows;
+}
+
 TEST(PanelKernels, ExpandEveryFp8NumberExactly) {
-  constexpr int kColumns = 16;
+  constexpr int kColumns = 256;
+  const std::vector<Fp8E4M3> rows = every_fp8_number(kColumns);
   for (const Kernel& kernel : kernels()) {
+    std::vector<Fp8E4M3> panel(rows.size());
+    pack_panel(DType::float8_e4m3fn, kColumns, reinterpret_cast<const std::byte*>(rows.data()),
+               reinterpret_cast<std::byte*>(panel.data()), kernel.form);
     for (const int num_rows : {1, 2, 3, 4, 7, 20}) {
-      for (int first = 0; first < 256; first += kPanelRows) {
-        std::vector<Fp8E4M3> rows(kPanelRows * kColumns), panel(rows.size());
-        for (int i = 0; i < std::ssize(rows); ++i) {
-          const int bits = first + i / kColumns;
-          rows[i].bits = std::uint8_t((bits & 0x7f) == 0x7f ? 0 : bits);  // no NaN in panels
-        }
-        pack_panel(DType::float8_e4m3fn, kColumns, reinterpret_cast<const std::byte*>(rows.data()),
-                   reinterpret_cast<std::byte*>(panel.data()));
+      for (int first = 0; first < kColumns; first += num_rows) {
         std::vector<Bf16> x(std::size_t(num_rows) * kColumns, Bf16(0.0f));
-        for (int m = 0; m < num_rows; ++m) x[m * kColumns + m % kColumns] = Bf16(1.0f);
+        const auto column = [=](int m) { return (first + m) % kColumns; };
+        for (int m = 0; m < num_rows; ++m) x[m * kColumns + column(m)] = Bf16(1.0f);
         std::vector<float> y(std::size_t(num_rows) * kPanelRows, NAN);
-        const float scale_inv = 0.5f;
+        const float scale_inv_C[2] = {0.5f, 0.5f};
         kernel.multiply({.x_MK = x.data(),
                          .num_rows = num_rows,
                          .num_columns = kColumns,
                          .y_row_stride = kPanelRows,
                          .y_is_float = true,
                          .num_panels = 1,
-                         .panel_P = {{{panel.data(), &scale_inv, y.data()}}}});
-        for (int i = 0; i < std::ssize(y); ++i)
-          ASSERT_EQ(y[i], 0.5f * float(rows[i % kPanelRows * kColumns])) << kernel.name << ", output " << i;
+                         .panel_P = {{{panel.data(), scale_inv_C, y.data()}}}});
+        for (int i = 0; i < std::ssize(y); ++i) {
+          ASSERT_EQ(y[i], 0.5f * float(rows[i % kPanelRows * kColumns + column(i / kPanelRows)]))
+              << kernel.name << ", column " << column(i / kPanelRows) << " of row " << i % kPanelRows;
+        }
       }
+    }
+  }
+}
+
+TEST(PanelLayout, EveryFormHoldsEveryFp8Number) {
+  for (const int num_columns : {2, 6, 256}) {  // one pair, fewer than are packed at once, more
+    const std::vector<Fp8E4M3> rows = every_fp8_number(num_columns);
+    for (const Fp8Panels form : {Fp8Panels::bytes, Fp8Panels::woven}) {
+      std::vector<Fp8E4M3> panel(rows.size()), back(rows.size());
+      pack_panel(DType::float8_e4m3fn, num_columns, reinterpret_cast<const std::byte*>(rows.data()),
+                 reinterpret_cast<std::byte*>(panel.data()), form);
+      unpack_panel(DType::float8_e4m3fn, num_columns, reinterpret_cast<const std::byte*>(panel.data()), 0, kPanelRows,
+                   reinterpret_cast<std::byte*>(back.data()), form);
+      EXPECT_EQ(std::memcmp(rows.data(), back.data(), rows.size()), 0) << num_columns << " columns";
     }
   }
 }
