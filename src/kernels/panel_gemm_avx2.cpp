@@ -70,31 +70,46 @@ struct Chunk {
   const float* scale;  ///< if not null: the products are summed alone and then multiplied by it
 };
 
+/// Adds one pair of columns to the sums; while that goes on `kBytes` bytes from `ahead` on are fetched.
+template <class Pairs, int kBytes, int kRows, int kCount>
+M2_AVX2_INLINE void add_pair(const std::uint8_t* pairs, int quarter, const float* x, const std::uint8_t* ahead,
+                             Sums<kRows, kCount>& sums) {
+  for (int line = 0; line < kBytes; line += kLine_bytes)
+    _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_NTA);
+#pragma GCC unroll 8
+  for (int i = 0; i < kCount; ++i) {
+    __m256 w[2];
+    Pairs::template expand<0>(pairs, quarter + i, w);
+    sums.add_column(i, x, w);
+    Pairs::template expand<1>(pairs, quarter + i, w);
+    sums.add_column(i, x + 1, w);
+  }
+}
+
 /// totals += x * chunk for few rows: weights are expanded in registers. Several passes fetch the next chunk, each its
 /// share: were one of them to fetch, memory would rest while the others multiply.
 template <class Pairs, int kRows, int kCount>
 M2_AVX2_ALONE void multiply_few(const Chunk& chunk, float* totals) {
   constexpr int kPasses = kQuarters / kCount;
+  constexpr int kShare = Pairs::kBytes / kPasses;  // of a line, the same one twice
   const std::uint8_t* ahead = kPasses == 1 ? chunk.weights + kFetch_bytes : chunk.next;
   for (int quarter = 0; quarter < kQuarters; quarter += kCount) {
     Sums<kRows, kCount> sums;
     sums.begin(totals, quarter, chunk.scale);
-    const std::uint8_t *pairs = chunk.first, *next_pairs = chunk.weights + Pairs::kBytes;
+    const std::uint8_t* pairs = chunk.weights;
     const float* x = chunk.x_MK;
-    for (int left = chunk.num_pairs; left > 0; --left, pairs = next_pairs, next_pairs += Pairs::kBytes, x += 2) {
-      constexpr int kShare = Pairs::kBytes / kPasses;  // of a line, the same one twice
-      for (int line = 0; line < kShare; line += kLine_bytes)
-        _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_NTA);
+    int left = chunk.num_pairs;
+    const auto advance = [&] {
+      --left;
+      pairs += Pairs::kBytes;
+      x += 2;
       ahead += kShare;
-#pragma GCC unroll 8
-      for (int i = 0; i < kCount; ++i) {
-        __m256 w[2];
-        Pairs::template expand<0>(pairs, quarter + i, w);
-        sums.add_column(i, x, w);
-        Pairs::template expand<1>(pairs, quarter + i, w);
-        sums.add_column(i, x + 1, w);
-      }
+    };
+    if constexpr (Pairs::kIsFirstApart) {
+      add_pair<Pairs, kShare>(chunk.first, quarter, x, ahead, sums);
+      advance();
     }
+    for (; left > 0; advance()) add_pair<Pairs, kShare>(pairs, quarter, x, ahead, sums);
     sums.end(totals, quarter, chunk.scale);
   }
 }

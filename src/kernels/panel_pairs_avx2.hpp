@@ -30,6 +30,7 @@ struct Bf16Pairs {
   /// that were expanded once. Measured on Zen 1, as for FP8.
   static constexpr int kFewRows = 32, kFewTileRows = 4;
   static constexpr float kActivation = 1.0f;
+  static constexpr bool kIsFirstApart = false;
   static constexpr int row(int slot) { return slot; }
 
   M2_AVX2_INLINE static __m256 first(__m256i pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
@@ -56,6 +57,7 @@ struct Fp8Pairs {
   static constexpr int kBytes = 2 * kPanelRows;
   static constexpr int kFewRows = 8, kFewTileRows = 6;
   static constexpr float kActivation = 0x1p64f, kSum = 0x1p56f;
+  static constexpr bool kIsFirstApart = true;
   static constexpr int row(int slot) {
     const int place = slot / kSlots * kSlots + slot % 8 * 2 + slot % kSlots / 8;
     int row = 0;
