@@ -89,7 +89,7 @@ int pack_eights(int num_pairs, const std::uint16_t* rows, std::uint16_t* panel) 
 int pack_eights(int, const std::uint16_t*, std::uint16_t*) { return 0; }
 #endif
 
-/// Calls read(index in panel) for the pairs of rows [begin, end) of a panel.
+/// Rows [begin, end) of a panel, of which read(index) is a pair.
 template <class Pair, class Read>
 void unpack(int num_pairs, int begin, int end, const Read& read, Pair* rows) {
   static constexpr Places kPlaces = places(sizeof(Pair) == 2);

@@ -30,6 +30,7 @@ struct Bf16Pairs {
   /// that were expanded once. Measured on Zen 1, as for FP8.
   static constexpr int kFewRows = 32, kFewTileRows = 4;
   static constexpr float kActivation = 1.0f;
+  /// Whether a panel's first pair is read elsewhere than in front of the second.
   static constexpr bool kIsFirstApart = false;
   static constexpr int row(int slot) { return slot; }
 
@@ -50,9 +51,9 @@ struct Bf16Pairs {
 /// Pairs of columns of a panel in FP8, woven. The bits of a float8_e4m3fn, moved to where a float has its sign, the
 /// lower end of its exponent and the upper of its fraction, are those of its value times 2^-120: also for denormal
 /// numbers, but not for NaN, which no panel holds. Activations take 2^64 of that, the sum of a block the rest. Four
-/// registers of floats take two shifts, an exclusive or and four masks, and no multiplication: 18 GB/s with two cores
-/// of Zen 1, whose one unit for shifts and two for multiplications are what limits it. Up to three bytes before a pair
-/// are read.
+/// registers of floats take two shifts, an exclusive or and four masks, and no multiplication: 17 to 18 GB/s with two
+/// cores of Zen 1, whose two units for multiplications are the limit. Two bytes in front of a pair are read, of which
+/// the nearer one matters.
 struct Fp8Pairs {
   static constexpr int kBytes = 2 * kPanelRows;
   static constexpr int kFewRows = 8, kFewTileRows = 6;
