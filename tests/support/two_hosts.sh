@@ -16,22 +16,31 @@ skip() { echo "two_hosts: skipped: $*"; exit 77; }
 command -v ip >/dev/null && command -v unshare >/dev/null || skip "needs ip and unshare"
 "$mpiexec" --version 2>/dev/null | grep -q 'Open MPI) 5' || skip "needs Open MPI 5"
 
+# remove NAMESPACE: with what still runs in it; its network is free when this returns.
+remove() {
+  ip netns pids "$1" 2>/dev/null | xargs -r kill -KILL 2>/dev/null || true
+  ip link del "m2h${1#m2-}" 2>/dev/null || true
+  ip netns del "$1" 2>/dev/null || true
+}
+
 exec 9>"${TMPDIR:-/tmp}/m2-two-hosts.lock" # there is one such network: the next test waits
 flock --wait 120 9 || skip "another one does not end"
+# Left by a test that was killed; without this the next ones would be skipped.
+for left in $(ip netns list 2>/dev/null | grep -o "^m2-[0-9]*"); do kill -0 "${left#m2-}" 2>/dev/null || remove "$left"; done
 agent=$(mktemp)
-trap 'rm -f "$agent"; ip netns del $namespace 2>/dev/null || true' EXIT
+trap 'rm -f "$agent"; remove $namespace' EXIT
 ! ip -o addr | grep -qF " $network." || skip "$network.* is in use"
 ip netns add $namespace 2>/dev/null || skip "no network namespaces here"
-ip link add ${here:0:15} type veth peer name ${there:0:15} netns $namespace 2>/dev/null || skip "no virtual network here"
-ip addr add $network.1/24 dev ${here:0:15}
-ip link set ${here:0:15} up
-ip netns exec $namespace ip addr add $network.2/24 dev ${there:0:15}
-ip netns exec $namespace ip link set ${there:0:15} up
+ip link add $here type veth peer name $there netns $namespace 2>/dev/null || skip "no virtual network here"
+ip addr add $network.1/24 dev $here
+ip link set $here up
+ip netns exec $namespace ip addr add $network.2/24 dev $there
+ip netns exec $namespace ip link set $there up
 ip netns exec $namespace ip link set lo up
 if [ -n "${TWO_HOSTS_RATE:-}" ]; then
   limit=(root tbf rate "$TWO_HOSTS_RATE" burst 256kb latency 50ms)
-  tc qdisc add dev ${here:0:15} "${limit[@]}" 2>/dev/null || skip "no limited network here (tc, tbf)"
-  ip netns exec $namespace tc qdisc add dev ${there:0:15} "${limit[@]}"
+  tc qdisc add dev $here "${limit[@]}" 2>/dev/null || skip "no limited network here (tc, tbf)"
+  ip netns exec $namespace tc qdisc add dev $there "${limit[@]}"
 fi
 
 # What mpirun calls instead of ssh: HOST COMMAND...
