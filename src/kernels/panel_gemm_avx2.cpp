@@ -4,7 +4,6 @@
 #if defined(__x86_64__) && !defined(__CUDACC__)
 #include <algorithm>
 #include <array>
-#include <type_traits>
 
 #include "kernels/panel_pairs_avx2.hpp"
 
@@ -251,11 +250,11 @@ const std::uint8_t* columns_of(const PanelOperand& operand, int begin) {
   return static_cast<const std::uint8_t*>(operand.panel) + std::int64_t(begin) / 2 * Pairs::kBytes;
 }
 
-/// Where a kernel reads the first pair of a panel: in FP8 its last byte is to stand in front of it.
+/// Where the first pair of a panel is read: in FP8 a copy, with the panel's last byte in front of it.
 template <class Pairs>
 const std::uint8_t* first_pair(const PanelProduct& product, const PanelOperand& operand, Memory& memory) {
   const std::uint8_t* const panel = columns_of<Pairs>(operand, 0);
-  if constexpr (std::is_same_v<Pairs, Fp8Pairs>) {
+  if constexpr (Pairs::kIsFirstApart) {
     std::uint8_t* const copy = memory.first_pair + kLine_bytes;
     copy[-1] = columns_of<Pairs>(operand, product.num_columns)[-1];
     std::copy_n(panel, Pairs::kBytes, copy);
@@ -298,9 +297,10 @@ M2_AVX2 void multiply_all(const PanelProduct& product, Memory& memory) {
   const int most_columns = kPanelMaxRows / product.num_rows * kPanelChunk;
   for (int i = 0; i < product.num_panels; ++i) {
     std::fill_n(memory.totals[i], product.num_rows * kPanelRows, 0.0f);
-    // first_pair() will want it.
-    const std::uint8_t* const end = columns_of<Pairs>(product.panel_P[i], product.num_columns);
-    _mm_prefetch(reinterpret_cast<const char*>(end - 1), _MM_HINT_T0);
+    if constexpr (Pairs::kIsFirstApart) {  // first_pair() will want the last byte
+      const std::uint8_t* const end = columns_of<Pairs>(product.panel_P[i], product.num_columns);
+      _mm_prefetch(reinterpret_cast<const char*>(end - 1), _MM_HINT_T0);
+    }
   }
   for (int begin = 0; begin < product.num_columns; begin += most_columns) {
     const int end = std::min(begin + most_columns, product.num_columns);

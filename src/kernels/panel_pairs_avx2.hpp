@@ -22,6 +22,10 @@ namespace m2 {
 constexpr int kQuarters = 4;
 constexpr int kSlots = kPanelRows / kQuarters;
 
+M2_AVX2_INLINE __m256i load(const std::uint8_t* from) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+}
+
 /// Pairs of columns of a panel in bfloat16. A bfloat16 is the upper half of a float: of a pair the second one only
 /// needs its neighbour masked away.
 struct Bf16Pairs {
@@ -40,9 +44,8 @@ struct Bf16Pairs {
   }
   template <int kColumn>
   M2_AVX2_INLINE static void expand(const std::uint8_t* pairs, int quarter, __m256 (&w)[2]) {
-    const auto* from = reinterpret_cast<const __m256i*>(pairs + 4 * kSlots * quarter);
     for (int i = 0; i < 2; ++i) {
-      const __m256i rows = _mm256_loadu_si256(from + i);
+      const __m256i rows = load(pairs + 4 * kSlots * quarter + 32 * i);
       w[i] = kColumn == 0 ? first(rows) : second(rows);
     }
   }
@@ -78,9 +81,6 @@ struct Fp8Pairs {
       w[0] = masked(_mm256_slli_epi32(values, 16));
       w[1] = masked(values);
     }
-  }
-  M2_AVX2_INLINE static __m256i load(const std::uint8_t* from) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
   }
   M2_AVX2_INLINE static __m256 masked(__m256i values) {
     return _mm256_castsi256_ps(_mm256_and_si256(values, _mm256_set1_epi32(int(0x87f00000u))));
