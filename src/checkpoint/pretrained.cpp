@@ -22,7 +22,7 @@
 namespace m2 {
 namespace {
 
-constexpr std::uint64_t kWorthALine_bytes = 1'000'000'000;  // a load of so much tells its rate, however short it was
+constexpr std::uint64_t kWorthALineBytes = 1'000'000'000;  // a load of so much tells its rate, however short it was
 
 // A parameter and the tensor that fills it.
 struct StoredParameter {
@@ -179,7 +179,7 @@ LoadResult load_parameters(const TensorSource& source, std::vector<Parameter>& p
   RanksProgress progress("load", plan.bytes_read_here(), neighbours.world);
   ParallelLoad(source, exec, options.read_bytes, plan, progress).run(num_io_threads(neighbours.num_on_host));
   const LoadResult result{.bytes = progress.total_bytes(), .seconds = progress.finish()};
-  if (result.bytes >= kWorthALine_bytes) progress.own().print_at_end();
+  if (result.bytes >= kWorthALineBytes) progress.own().print_at_end();
   return result;
 }
 

@@ -61,7 +61,7 @@ void Mailbox::State::send(const std::string& text) {
   ++num_sent;
   Outgoing& message = outgoing.emplace_back();
   message.frame = frame_of(text);
-  for_each_piece(std::int64_t(message.frame.size()), kMpiPiece_bytes, [&](std::int64_t begin, int length) {
+  for_each_piece(std::int64_t(message.frame.size()), kMpiPieceBytes, [&](std::int64_t begin, int length) {
     check_mpi(
         MPI_Isend(message.frame.data() + begin, length, MPI_BYTE, 0, 0, comm->get(), &message.requests.emplace_back()),
         "MPI_Isend");

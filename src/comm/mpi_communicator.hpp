@@ -10,7 +10,7 @@ namespace m2 {
 class MpiCommunicator : public Communicator, public HasMpi {
  public:
   /// Tests lower `piece_bytes`, so that small arrays are cut as large ones are.
-  explicit MpiCommunicator(MPI_Comm comm, std::int64_t piece_bytes = kMpiPiece_bytes);
+  explicit MpiCommunicator(MPI_Comm comm, std::int64_t piece_bytes = kMpiPieceBytes);
 
   void barrier() override;
   std::vector<std::int64_t> all_gather_values(std::span<const std::int64_t> values) override;

@@ -10,7 +10,7 @@
 namespace m2 {
 
 /// The most bytes of one call of MPI, whose counts are of type int.
-inline constexpr std::int64_t kMpiPiece_bytes = std::int64_t(1) << 30;
+inline constexpr std::int64_t kMpiPieceBytes = std::int64_t(1) << 30;
 
 /// Messages of any length between ranks, in pieces. Both sides name the same lengths, in the same order for a pair of
 /// ranks. Empty messages are not sent.

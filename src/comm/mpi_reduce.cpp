@@ -8,8 +8,8 @@
 namespace m2 {
 namespace {
 
-constexpr std::int64_t kScratch_bytes = std::int64_t(16) << 20;
-constexpr std::int64_t kSmall_bytes = std::int64_t(64) << 10;  // of all ranks; below it, the number of messages counts
+constexpr std::int64_t kScratchBytes = std::int64_t(16) << 20;
+constexpr std::int64_t kSmallBytes = std::int64_t(64) << 10;  // of all ranks; below it, the number of messages counts
 
 // First elements of the blocks of `count` elements, one for each rank, and the end.
 std::vector<std::int64_t> even_blocks(int size, std::int64_t count) {
@@ -24,7 +24,7 @@ void reduce_own_block(const MpiGroup& group, const T* in, const std::vector<std:
                       T* out) {
   std::int64_t longest = 0;
   for (int r = 0; r < group.size; ++r) longest = std::max(longest, begin[r + 1] - begin[r]);
-  const std::int64_t in_scratch = std::max<std::int64_t>(1, kScratch_bytes / std::int64_t(group.size * sizeof(T)));
+  const std::int64_t in_scratch = std::max<std::int64_t>(1, kScratchBytes / std::int64_t(group.size * sizeof(T)));
   const std::int64_t stride = std::min(longest, in_scratch);
   std::vector<T> parts(std::size_t(group.size * stride));
   for (std::int64_t offset = 0; offset < longest; offset += stride) {
@@ -58,7 +58,7 @@ void gather_blocks(const MpiGroup& group, const std::vector<std::int64_t>& begin
 template <class T>
 void reduce_fixed(const MpiGroup& group, const T* in, T* out, std::int64_t count, Reduction reduction) {
   const std::int64_t bytes = count * std::int64_t(sizeof(T));
-  if (bytes * group.size <= kSmall_bytes) {
+  if (bytes * group.size <= kSmallBytes) {
     std::vector<T> parts(std::size_t(group.size * count));
     check_mpi(MPI_Allgather(in, int(bytes), MPI_BYTE, parts.data(), int(bytes), MPI_BYTE, group.comm), "MPI_Allgather");
     reduce_by_tree(parts.data(), count, group.size, count, reduction, out);

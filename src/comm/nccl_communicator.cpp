@@ -10,7 +10,7 @@
 namespace m2 {
 namespace {
 
-constexpr std::int64_t kNcclScratch_bytes = std::int64_t(32) << 20;
+constexpr std::int64_t kNcclScratchBytes = std::int64_t(32) << 20;
 
 class NcclTransfer : public Transfer {
  public:
@@ -80,7 +80,7 @@ template <class Gather>
 void NcclCommunicator::reduce_pieces(const ExecSpace& exec, DType dtype, void* out, std::int64_t count,
                                      Reduction reduction, const Gather& gather) {
   const std::int64_t element_bytes = std::int64_t(size_bytes(dtype));
-  const std::int64_t piece = std::max<std::int64_t>(1, kNcclScratch_bytes / (element_bytes * size()));
+  const std::int64_t piece = std::max<std::int64_t>(1, kNcclScratchBytes / (element_bytes * size()));
   auto* parts = static_cast<std::byte*>(
       scratch_.acquire(std::size_t(std::min(piece, count) * element_bytes * size()), exec.cuda_stream()));
   for_each_piece(count, piece, [&](std::int64_t begin, int length) {

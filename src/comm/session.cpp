@@ -25,8 +25,8 @@
 namespace m2 {
 namespace {
 
-constexpr int kLoser_seconds = 5;  // until the first rank's MPI_Abort must have ended this one
-constexpr int kAbort_seconds = 4;  // that MPI_Abort may take
+constexpr int kLoserSeconds = 5;  // until the first rank's MPI_Abort must have ended this one
+constexpr int kAbortSeconds = 4;  // that MPI_Abort may take
 
 std::string host_name() {
   char name[256] = {};
@@ -130,12 +130,12 @@ void Session::fail(int exit_code, const std::string& message) {
   if (!first_failure || first_failure->claim()) {
     print(words);
     silence_stderr();
-    ::alarm(kAbort_seconds);
+    ::alarm(kAbortSeconds);
     MPI_Abort(MPI_COMM_WORLD, exit_code);
   } else {
     silence_stderr();
-    ::alarm(kLoser_seconds + 1);
-    first_failure->answer_others(std::chrono::seconds(kLoser_seconds));
+    ::alarm(kLoserSeconds + 1);
+    first_failure->answer_others(std::chrono::seconds(kLoserSeconds));
   }
   ::_exit(exit_code);
 }

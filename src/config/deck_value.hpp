@@ -59,7 +59,7 @@ bool read_value(const YamlNode& node, AnyWord, E& out) {
   if (node.kind != YamlNode::Kind::scalar) return false;
   for (std::size_t i = 0; i < kEnumNames<E>.size(); ++i) {
     if (kEnumNames<E>[i] != node.text) continue;
-    out = static_cast<E>(i);
+    out = E(i);
     return true;
   }
   return false;

@@ -19,7 +19,7 @@ concept NamedEnum = kEnumNames<E>.size() > 0;
 /// The word of a value: name(ScoringFunc::sigmoid) == "sigmoid".
 template <NamedEnum E>
 constexpr std::string_view name(E value) {
-  return kEnumNames<E>[static_cast<std::size_t>(value)];
+  return kEnumNames<E>[std::size_t(value)];
 }
 
 /// "sigmoid, softmax"
@@ -34,7 +34,7 @@ std::string allowed_names() {
 template <NamedEnum E>
 E parse_enum(std::string_view word) {
   for (std::size_t i = 0; i < kEnumNames<E>.size(); ++i) {
-    if (kEnumNames<E>[i] == word) return static_cast<E>(i);
+    if (kEnumNames<E>[i] == word) return E(i);
   }
   raise("'{}' is not one of {}", word, allowed_names<E>());
 }

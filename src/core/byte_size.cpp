@@ -21,7 +21,7 @@ std::optional<double> unit_factor(std::string unit) {
   if (unit.empty() || unit == "b") return 1.0;
   const std::size_t prefix = kPrefixes.find(unit[0]);
   if (prefix == std::string_view::npos) return std::nullopt;
-  const double power = static_cast<double>(prefix + 1);
+  const double power = double(prefix + 1);
   const std::string rest = unit.substr(1);
   if (rest.empty() || rest == "b") return std::pow(1000.0, power);
   if (rest == "ib") return std::pow(1024.0, power);
@@ -32,7 +32,7 @@ std::optional<double> unit_factor(std::string unit) {
 
 std::string byte_size_text(std::uint64_t bytes) {
   constexpr std::array kUnits{"B", "kB", "MB", "GB", "TB", "PB", "EB"};
-  double value = static_cast<double>(bytes);
+  double value = double(bytes);
   std::size_t unit = 0;
   while (value >= 999.95 && unit + 1 < kUnits.size()) {
     value /= 1000;
@@ -44,14 +44,14 @@ std::string byte_size_text(std::uint64_t bytes) {
 std::uint64_t parse_byte_size(std::string_view text, std::string_view what) {
   double number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
-  std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
+  std::string_view unit = text.substr(std::size_t(end - text.data()));
   unit.remove_prefix(std::min(unit.find_first_not_of(' '), unit.size()));
   const std::optional<double> factor = unit_factor(std::string(unit));
   const double bytes = number * factor.value_or(0);
   if (error != std::errc{} || !factor || !(bytes >= 1 && bytes < 0x1p63)) {
     throw UsageError(fmt::format("{} is '{}', expected a size such as 5GB, 512MiB or 4096 (bytes)", what, text));
   }
-  return static_cast<std::uint64_t>(bytes);
+  return std::uint64_t(bytes);
 }
 
 }  // namespace m2

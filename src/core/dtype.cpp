@@ -33,7 +33,7 @@ constexpr std::array kDTypes{
     DTypeEntry{DType::uint64, "uint64", 8},
 };
 
-const DTypeEntry& entry(DType dtype) { return kDTypes.at(static_cast<std::size_t>(dtype)); }
+const DTypeEntry& entry(DType dtype) { return kDTypes.at(std::size_t(dtype)); }
 
 }  // namespace
 

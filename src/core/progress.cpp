@@ -13,26 +13,26 @@ namespace m2 {
 namespace {
 
 // A terminal is redrawn a few times a second; a log file gets a line now and then.
-constexpr double kTerminalInterval_seconds = 0.2;
-constexpr double kLogInterval_seconds = 10;
+constexpr double kTerminalIntervalSeconds = 0.2;
+constexpr double kLogIntervalSeconds = 10;
 constexpr int kBarWidth = 24;
 
 std::string amount_text(double amount, std::string_view unit) {
-  if (unit == "B") return byte_size_text(static_cast<std::uint64_t>(std::max(amount, 0.0)));
+  if (unit == "B") return byte_size_text(std::uint64_t(std::max(amount, 0.0)));
   return fmt::format("{:.0f} {}", amount, unit);
 }
 
 std::string duration_text(double duration_seconds) {
-  const auto seconds = static_cast<std::int64_t>(duration_seconds + 0.5);
+  const auto seconds = std::int64_t(duration_seconds + 0.5);
   if (seconds >= 3600) return fmt::format("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
   return fmt::format("{}:{:02}", seconds / 60, seconds % 60);
 }
 
 std::string bar_text(double fraction, int width) {
-  const int filled = static_cast<int>(fraction * width);
-  std::string bar(static_cast<std::size_t>(width), ' ');
+  const int filled = int(fraction * width);
+  std::string bar(std::size_t(width), ' ');
   std::fill_n(bar.begin(), filled, '=');
-  if (filled < width) bar[static_cast<std::size_t>(filled)] = '>';
+  if (filled < width) bar[std::size_t(filled)] = '>';
   return "  [" + bar + "]";
 }
 
@@ -40,17 +40,16 @@ std::string bar_text(double fraction, int width) {
 
 std::string progress_text(std::string_view label, std::int64_t done, std::int64_t total, std::string_view unit,
                           double elapsed_seconds, int bar_width, std::string_view note) {
-  const double fraction =
-      total > 0 ? std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0) : 1.0;
+  const double fraction = total > 0 ? std::clamp(double(done) / double(total), 0.0, 1.0) : 1.0;
   std::string text(label);
   if (bar_width > 0) text += bar_text(fraction, bar_width);
-  text += fmt::format("  {:3.0f}%  {} of {}", 100 * fraction, amount_text(static_cast<double>(done), unit),
-                      amount_text(static_cast<double>(total), unit));
+  text += fmt::format("  {:3.0f}%  {} of {}", 100 * fraction, amount_text(double(done), unit),
+                      amount_text(double(total), unit));
   if (elapsed_seconds > 0 && done > 0) {
-    const double rate = static_cast<double>(done) / elapsed_seconds;
+    const double rate = double(done) / elapsed_seconds;
     text += fmt::format("  {}/s", amount_text(rate, unit));
     text += done >= total ? fmt::format("  in {}", duration_text(elapsed_seconds))
-                          : fmt::format("  {} left", duration_text(static_cast<double>(total - done) / rate));
+                          : fmt::format("  {} left", duration_text(double(total - done) / rate));
   }
   if (!note.empty()) text += fmt::format("  {}", note);
   return text;
@@ -63,7 +62,7 @@ Progress::Progress(std::string label, std::int64_t total, std::string unit, std:
       out_(out),
       is_terminal_(out != nullptr && ::isatty(::fileno(out)) == 1),
       start_(std::chrono::steady_clock::now()),
-      next_print_seconds_(is_terminal_ ? kTerminalInterval_seconds : kLogInterval_seconds) {}
+      next_print_seconds_(is_terminal_ ? kTerminalIntervalSeconds : kLogIntervalSeconds) {}
 
 Progress::~Progress() {
   const std::lock_guard lock(mutex_);
@@ -80,7 +79,7 @@ void Progress::add(std::int64_t amount) {
   const std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock || elapsed < next_print_seconds_.load(std::memory_order_relaxed)) return;
   print(elapsed);
-  next_print_seconds_ = elapsed + (is_terminal_ ? kTerminalInterval_seconds : kLogInterval_seconds);
+  next_print_seconds_ = elapsed + (is_terminal_ ? kTerminalIntervalSeconds : kLogIntervalSeconds);
 }
 
 void Progress::set_note(std::string note) {

@@ -34,7 +34,7 @@ Interrupted::Interrupted(int signal) : Error(fmt::format("stopped by {}", signal
 void install_stop_handler() {
   struct sigaction action{};
   action.sa_handler = remember;
-  action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);
+  action.sa_flags = SA_RESTART | int(SA_RESETHAND);
   for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) ::sigaction(signal, &action, nullptr);
   ::signal(SIGXFSZ, SIG_IGN);
 }

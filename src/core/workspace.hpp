@@ -52,11 +52,11 @@ class Workspace {
   };
 
  private:
-  static constexpr std::int64_t kAlignment_bytes = 256;
+  static constexpr std::int64_t kAlignmentBytes = 256;
 
   std::byte* take_bytes(std::int64_t bytes) {
     const std::int64_t begin = used_bytes_;
-    used_bytes_ += (bytes + kAlignment_bytes - 1) / kAlignment_bytes * kAlignment_bytes;
+    used_bytes_ += (bytes + kAlignmentBytes - 1) / kAlignmentBytes * kAlignmentBytes;
     peak_bytes_ = std::max(peak_bytes_, used_bytes_);
     if (counts_only()) return nullptr;
     M2_REQUIRE(used_bytes_ <= capacity_bytes(), "workspace: {} bytes are needed, {} were allocated", used_bytes_,

@@ -15,9 +15,9 @@ namespace m2 {
 namespace {
 
 // Larger than the caches of any processor, which grow with its cores; smaller where the memory is short.
-constexpr std::int64_t kArray_bytes = std::int64_t(1) << 30;
-constexpr std::int64_t kThread_bytes = std::int64_t(64) << 20;
-constexpr std::int64_t kLeastArray_bytes = std::int64_t(1) << 20;
+constexpr std::int64_t kArrayBytes = std::int64_t(1) << 30;
+constexpr std::int64_t kThreadBytes = std::int64_t(64) << 20;
+constexpr std::int64_t kLeastArrayBytes = std::int64_t(1) << 20;
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -54,10 +54,10 @@ BenchMachine describe_machine(const ExecSpace& exec, const Communicator& world) 
 
 RankCeilings measure_ceilings_of_ranks(const ExecSpace& exec, Communicator& world) {
   const std::int64_t share_bytes = available_memory_bytes() / 8 / world.split_by_host()->size();
-  const std::int64_t wanted_bytes = std::max(kArray_bytes, exec.concurrency() * kThread_bytes);
+  const std::int64_t wanted_bytes = std::max(kArrayBytes, exec.concurrency() * kThreadBytes);
   world.barrier();
   RankCeilings ceilings;
-  ceilings.first = measure_ceilings(exec, std::clamp(share_bytes, kLeastArray_bytes, wanted_bytes));
+  ceilings.first = measure_ceilings(exec, std::clamp(share_bytes, kLeastArrayBytes, wanted_bytes));
   ceilings.all = ceilings.first;
   const std::array<std::int64_t, 3> own{std::int64_t(ceilings.first.read_bytes_per_second),
                                         std::int64_t(ceilings.first.float32_flop_per_second),

@@ -27,8 +27,8 @@ namespace {
 constexpr int kHidden = 3072, kInner = 1536, kHeads = 48, kKvHeads = 8, kHeadSize = 128, kExperts = 256, kTopK = 8;
 constexpr int kLocalExperts = 32;  // of one of 8 ranks
 constexpr int kTokens[] = {1, 8, 64, 512};
-constexpr std::int64_t kStack_bytes = std::int64_t(512) << 20;
-constexpr double kLeast_seconds = 0.02;  // of a measurement: an operation is repeated until it takes as long
+constexpr std::int64_t kStackBytes = std::int64_t(512) << 20;
+constexpr double kLeastSeconds = 0.02;  // of a measurement: an operation is repeated until it takes as long
 
 // `run(i)` is the i-th call.
 using Run = std::function<void(int)>;
@@ -48,7 +48,7 @@ BenchCase measure_case(const ExecSpace& exec, std::string shape, DType activatio
                    .weights = weights,
                    .cost = entry.cost,
                    .seconds = {}};
-  const int calls = std::clamp(int(kLeast_seconds / std::max(entry.seconds, 1e-7)), 1, 10'000);
+  const int calls = std::clamp(int(kLeastSeconds / std::max(entry.seconds, 1e-7)), 1, 10'000);
   std::vector<double> seconds;
   for (int repeat = 0; repeat < repeats; ++repeat) {
     exec.fence("m2::bench: before the operation");
@@ -80,7 +80,7 @@ void copy_bytes(const ExecSpace& exec, const std::byte* from, std::byte* to, std
 // As many random matrices as no cache holds, at least `least`; all alike, which costs the same and is made faster.
 Weight random_stack(const ExecSpace& exec, DType dtype, int least, int rows, int columns, int row_parts = 1) {
   const std::int64_t matrix_bytes = std::int64_t(rows) * columns * std::int64_t(size_bytes(dtype));
-  const int count = std::max(least, int((kStack_bytes + matrix_bytes - 1) / matrix_bytes));
+  const int count = std::max(least, int((kStackBytes + matrix_bytes - 1) / matrix_bytes));
   const Weight stack = Weight::allocate(exec, dtype, count, rows, columns, "m2::bench::weights", row_parts);
   const Weight first = stack.matrix(0);
   fill_normal(exec, {}, {.mean = 0.0f, .deviation = 0.02f}, 0, first);

@@ -17,7 +17,7 @@
 namespace m2 {
 namespace {
 
-constexpr std::size_t kRead_bytes = std::size_t{1} << 20;
+constexpr std::size_t kReadBytes = std::size_t{1} << 20;
 
 // The first line that differs, of both.
 std::pair<std::string, std::string> first_difference(const std::string& a, const std::string& b) {
@@ -37,7 +37,7 @@ std::string contents_line(std::string_view key, const std::optional<std::string>
   std::error_code ignored;
   if (!path || !std::filesystem::is_regular_file(*path, ignored)) return "";
   const File file(*path, File::Mode::read);
-  std::vector<std::byte> buffer(kRead_bytes);
+  std::vector<std::byte> buffer(kReadBytes);
   Hash64 hash;
   std::uint64_t bytes = 0;
   while (const std::size_t count = file.read_some(buffer)) {

@@ -68,7 +68,7 @@ bool is_in_page_cache(int descriptor, std::uint64_t offset, std::uint64_t size_b
   for (std::uint64_t at = offset; at < offset + size_bytes; at += kReadAheadBytes) {
     std::byte byte{};
     const iovec out{&byte, 1};
-    if (::preadv2(descriptor, &out, 1, static_cast<off_t>(at), RWF_NOWAIT) != 1) return false;
+    if (::preadv2(descriptor, &out, 1, off_t(at), RWF_NOWAIT) != 1) return false;
   }
   return true;
 }
@@ -101,39 +101,37 @@ File& File::operator=(File&& other) noexcept {
 std::uint64_t File::size_bytes() const {
   struct stat status{};
   if (::fstat(descriptor_, &status) != 0) raise_system("inspect", path_, errno);
-  return static_cast<std::uint64_t>(status.st_size);
+  return std::uint64_t(status.st_size);
 }
 
 void File::read_at(std::uint64_t offset, std::span<std::byte> out) const {
   const std::uint64_t end = offset + out.size();
   while (!out.empty()) {
-    const ssize_t count =
-        ::pread(descriptor_, out.data(), std::min(out.size(), kMaxBytesPerCall), static_cast<off_t>(offset));
+    const ssize_t count = ::pread(descriptor_, out.data(), std::min(out.size(), kMaxBytesPerCall), off_t(offset));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) raise_system("read", path_, errno);
     M2_REQUIRE(count > 0, "'{}' is truncated: it ends at byte {}, expected at least {}: copy it again", path_, offset,
                end);
-    out = out.subspan(static_cast<std::size_t>(count));
-    offset += static_cast<std::uint64_t>(count);
+    out = out.subspan(std::size_t(count));
+    offset += std::uint64_t(count);
   }
 }
 
 std::size_t File::read_some(std::span<std::byte> out) const {
   for (;;) {
     const ssize_t count = ::read(descriptor_, out.data(), std::min(out.size(), kMaxBytesPerCall));
-    if (count >= 0) return static_cast<std::size_t>(count);
+    if (count >= 0) return std::size_t(count);
     if (errno != EINTR) raise_system("read", path_, errno);
   }
 }
 
 void File::write_at(std::uint64_t offset, std::span<const std::byte> bytes) const {
   while (!bytes.empty()) {
-    const ssize_t count =
-        ::pwrite(descriptor_, bytes.data(), std::min(bytes.size(), kMaxBytesPerCall), static_cast<off_t>(offset));
+    const ssize_t count = ::pwrite(descriptor_, bytes.data(), std::min(bytes.size(), kMaxBytesPerCall), off_t(offset));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) raise_write(path_, errno, bytes.size());
-    bytes = bytes.subspan(static_cast<std::size_t>(count));
-    offset += static_cast<std::uint64_t>(count);
+    bytes = bytes.subspan(std::size_t(count));
+    offset += std::uint64_t(count);
   }
 }
 
@@ -142,17 +140,17 @@ void File::append(std::span<const std::byte> bytes) const {
     const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) raise_write(path_, errno, bytes.size());
-    bytes = bytes.subspan(static_cast<std::size_t>(count));
+    bytes = bytes.subspan(std::size_t(count));
   }
 }
 
 void File::resize(std::uint64_t size_bytes) const {
-  if (::ftruncate(descriptor_, static_cast<off_t>(size_bytes)) != 0) raise_system("resize", path_, errno);
+  if (::ftruncate(descriptor_, off_t(size_bytes)) != 0) raise_system("resize", path_, errno);
 }
 
 void File::reserve(std::uint64_t size_bytes) const {
   if (size_bytes == 0) return;
-  while (::fallocate(descriptor_, 0, 0, static_cast<off_t>(size_bytes)) != 0) {
+  while (::fallocate(descriptor_, 0, 0, off_t(size_bytes)) != 0) {
     if (errno == EINTR) continue;
     if (errno == EOPNOTSUPP || errno == ENOSYS) return;
     raise_write(path_, errno, size_bytes);
@@ -160,24 +158,24 @@ void File::reserve(std::uint64_t size_bytes) const {
 }
 
 void File::start_flush(std::uint64_t offset, std::uint64_t size_bytes) const {
-  ::sync_file_range(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(size_bytes), SYNC_FILE_RANGE_WRITE);
+  ::sync_file_range(descriptor_, off_t(offset), off_t(size_bytes), SYNC_FILE_RANGE_WRITE);
 }
 
 void File::fetch(std::uint64_t offset, std::uint64_t size_bytes, Fetch how) const {
   if (how == Fetch::start || !is_kept_in_page_cache(descriptor_)) {
-    ::posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(size_bytes), POSIX_FADV_WILLNEED);
+    ::posix_fadvise(descriptor_, off_t(offset), off_t(size_bytes), POSIX_FADV_WILLNEED);
     return;
   }
   if (is_in_page_cache(descriptor_, offset, size_bytes)) return;
   // Linux takes small pages for what it fetches after mere advice, and large ones for what is read.
   static thread_local std::vector<std::byte> thrown_away(kFetchBytes);
   while (size_bytes > 0) {
-    const ssize_t count = ::pread(descriptor_, thrown_away.data(), std::min<std::uint64_t>(size_bytes, kFetchBytes),
-                                  static_cast<off_t>(offset));
+    const ssize_t count =
+        ::pread(descriptor_, thrown_away.data(), std::min<std::uint64_t>(size_bytes, kFetchBytes), off_t(offset));
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) return;
-    offset += static_cast<std::uint64_t>(count);
-    size_bytes -= static_cast<std::uint64_t>(count);
+    offset += std::uint64_t(count);
+    size_bytes -= std::uint64_t(count);
   }
 }
 

@@ -33,7 +33,7 @@ struct Hdf5Dataset : Hdf5DatasetPlan {
   std::uint64_t size_bytes = 0;
   std::vector<std::uint64_t> hashes;  ///< XXH3-64 of each slab
 
-  std::uint64_t slab_bytes() const { return size_bytes / static_cast<std::uint64_t>(num_slabs); }
+  std::uint64_t slab_bytes() const { return size_bytes / std::uint64_t(num_slabs); }
 };
 
 /// Datasets of at least this size begin at a multiple of it: the usual stripe of parallel file systems.

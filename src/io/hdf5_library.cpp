@@ -74,7 +74,7 @@ void add_dtype(hid_t dataset, const std::string& text) {
 }
 
 void add_hashes(hid_t dataset, std::int64_t num_slabs) {
-  const auto extent = static_cast<hsize_t>(num_slabs);
+  const auto extent = hsize_t(num_slabs);
   const Hdf5Handle row(H5Screate_simple(1, &extent, nullptr), H5Sclose, "describe the hashes");
   const Hdf5Handle attribute(H5Acreate2(dataset, kHashAttribute, H5T_STD_U64LE, row, H5P_DEFAULT, H5P_DEFAULT),
                              H5Aclose, "create attribute hash");
@@ -90,7 +90,7 @@ std::uint64_t offset_of(hid_t dataset, const std::string& path) {
 
 void create_dataset(hid_t file, Hdf5Dataset& dataset) {
   const std::vector<hsize_t> extents(dataset.shape.begin(), dataset.shape.end());
-  const Hdf5Handle space(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr), H5Sclose,
+  const Hdf5Handle space(H5Screate_simple(int(extents.size()), extents.data(), nullptr), H5Sclose,
                          "describe the shape of '" + dataset.path + "'");
   const Hdf5Handle created(H5Dcreate2(file, dataset.path.c_str(), hdf5_type(dataset.dtype), space, H5P_DEFAULT,
                                       dataset_properties(), H5P_DEFAULT),
@@ -141,7 +141,7 @@ void read_dtype(hid_t dataset, Hdf5Dataset& out) {
 void read_shape(hid_t dataset, Hdf5Dataset& out) {
   const Hdf5Handle space(H5Dget_space(dataset), H5Sclose, "read the shape of '" + out.path + "'");
   const int rank = check_hdf5(H5Sget_simple_extent_ndims(space), "read the rank of '" + out.path + "'");
-  std::vector<hsize_t> extents(static_cast<std::size_t>(rank));
+  std::vector<hsize_t> extents(std::size_t(rank));
   check_hdf5(H5Sget_simple_extent_dims(space, extents.data(), nullptr), "read the shape of '" + out.path + "'");
   out.shape.assign(extents.begin(), extents.end());
   const auto size = checked_size_bytes(out.dtype, out.shape);
@@ -157,7 +157,7 @@ void read_hashes(hid_t dataset, Hdf5Dataset& out) {
       out.num_slabs > 0 && (out.shape.empty() ? out.num_slabs == 1 : out.shape[0] % out.num_slabs == 0);
   M2_REQUIRE(divides, "dataset '{}' of shape {} has {} hashes, which do not divide its first axis", out.path,
              shape_text(out.shape), out.num_slabs);
-  out.hashes.resize(static_cast<std::size_t>(out.num_slabs));
+  out.hashes.resize(std::size_t(out.num_slabs));
   check_hdf5(H5Aread(attribute, H5T_NATIVE_UINT64, out.hashes.data()), "read the hashes of '" + out.path + "'");
 }
 

@@ -68,12 +68,12 @@ void Hdf5Reader::read_slabs(const Hdf5Dataset& dataset, std::int64_t first_slab,
   M2_REQUIRE(inside, "'{}': cannot read {} slabs from slab {} of dataset '{}', which has {}", file_.path(), count,
              first_slab, dataset.path, dataset.num_slabs);
   const std::uint64_t slab_bytes = dataset.slab_bytes();
-  M2_REQUIRE(out.size() == slab_bytes * static_cast<std::uint64_t>(count),
+  M2_REQUIRE(out.size() == slab_bytes * std::uint64_t(count),
              "'{}': {} slabs of dataset '{}' have {} bytes, but there is room for {}", file_.path(), count,
-             dataset.path, slab_bytes * static_cast<std::uint64_t>(count), out.size());
-  const auto first = static_cast<std::uint64_t>(first_slab);
+             dataset.path, slab_bytes * std::uint64_t(count), out.size());
+  const auto first = std::uint64_t(first_slab);
   file_.read_at(dataset.offset + first * slab_bytes, out);
-  for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(count); ++i) {
+  for (std::uint64_t i = 0; i < std::uint64_t(count); ++i) {
     M2_REQUIRE(hash64(out.subspan(i * slab_bytes, slab_bytes)) == dataset.hashes[first + i],
                "'{}' is altered or damaged: slab {} of {} of dataset '{}' differs from what was written: copy it again",
                file_.path(), first + i, dataset.num_slabs, dataset.path);

@@ -51,7 +51,7 @@ Hdf5Handle hdf5_type(DType dtype) {
     case DType::float8_e5m2:
       return copy(H5T_STD_U8LE);
   }
-  raise("dtype {} has no HDF5 type", static_cast<int>(dtype));
+  raise("dtype {} has no HDF5 type", int(dtype));
 }
 
 }  // namespace m2

@@ -63,7 +63,7 @@ std::uint64_t user_block_for(const std::vector<Hdf5Dataset>& datasets, std::uint
 }  // namespace
 
 Hdf5DatasetPlan text_plan(std::string path, std::uint64_t size_bytes) {
-  return {std::move(path), DType::uint8, {static_cast<std::int64_t>(size_bytes)}, 1, true};
+  return {std::move(path), DType::uint8, {std::int64_t(size_bytes)}, 1, true};
 }
 
 Hdf5Writer::Hdf5Writer(const std::string& path, const std::vector<Hdf5DatasetPlan>& datasets,

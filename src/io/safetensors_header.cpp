@@ -55,7 +55,7 @@ class HeaderHandler : public Json::json_sax_t {
   bool number_unsigned(std::uint64_t value) override {
     if (place_ == Place::shape) {
       if (!std::in_range<std::int64_t>(value)) unexpected(fmt::format("the number {}", value));
-      entry_.shape.push_back(static_cast<std::int64_t>(value));
+      entry_.shape.push_back(std::int64_t(value));
     } else if (place_ == Place::offsets && num_offsets_ < 2) {
       offsets_[num_offsets_++] = value;
     } else {

@@ -26,7 +26,7 @@ inline constexpr int kTileRows = 6;
 inline constexpr int kTileOutputs = 4;
 #endif
 /// A task's activations should stay in half of a core's second-level cache (1 MB on Zen 4 and 5) for all its outputs.
-inline constexpr std::int64_t kTaskActivation_bytes = 512 << 10;
+inline constexpr std::int64_t kTaskActivationBytes = 512 << 10;
 inline constexpr int kTaskOutputs = 32;
 static_assert(kTaskOutputs % kTileOutputs == 0 && kFp8Block % kLanes == 0);
 
@@ -153,7 +153,7 @@ void multiply_groups(const ExecSpace& exec, View2D<const T> x_RK, const Weight& 
   const int outputs_per_part = num_outputs / weight.num_row_parts();
   const bool is_grouped = offset_E1.extent(0) > 0;
   const std::int64_t row_bytes = std::max<std::int64_t>(1, num_columns * std::int64_t(sizeof(T)));
-  const int rows_per_block = kTileRows * int(std::max<std::int64_t>(1, kTaskActivation_bytes / row_bytes / kTileRows));
+  const int rows_per_block = kTileRows * int(std::max<std::int64_t>(1, kTaskActivationBytes / row_bytes / kTileRows));
   const int num_groups = is_grouped ? w_ENK.extent_int(0) : (num_rows + rows_per_block - 1) / rows_per_block;
   const int tasks_per_group = (num_outputs + kTaskOutputs - 1) / kTaskOutputs;
   using Policy = Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>, Kokkos::Schedule<Kokkos::Dynamic>>;

@@ -13,12 +13,12 @@ namespace {
 /// 12 sums, 2 vectors of weights and 1 of activations fill 15 of 16 registers.
 constexpr int kTileRows = 6;
 /// Of a panel; then the next piece has room beside it in the first-level cache.
-constexpr int kFewChunk_bytes = 8192;
-static_assert(2 * kFewChunk_bytes / Fp8Pairs::kBytes == kPanelChunk, "a block of FP8 is summed alone");
+constexpr int kFewChunkBytes = 8192;
+static_assert(2 * kFewChunkBytes / Fp8Pairs::kBytes == kPanelChunk, "a block of FP8 is summed alone");
 /// How far ahead of the multiplication by one row weights are fetched, past the outer caches: they are used once.
 /// Measured on Zen 1, two cores, in bfloat16: 22 to 27 GB/s, where fetching into all caches reaches 18 to 22.
-constexpr int kFetch_bytes = 1024;
-constexpr int kLine_bytes = 64;
+constexpr int kFetchBytes = 1024;
+constexpr int kLineBytes = 64;
 
 /// The sums of `kRows` rows and `kCount` quarters of a panel from `quarter` on.
 template <int kRows, int kCount>
@@ -73,7 +73,7 @@ struct Chunk {
 template <class Pairs, int kBytes, int kRows, int kCount>
 M2_AVX2_INLINE void add_pair(const std::uint8_t* pairs, int quarter, const float* x, const std::uint8_t* ahead,
                              Sums<kRows, kCount>& sums) {
-  for (int line = 0; line < kBytes; line += kLine_bytes)
+  for (int line = 0; line < kBytes; line += kLineBytes)
     _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_NTA);
 #pragma GCC unroll 8
   for (int i = 0; i < kCount; ++i) {
@@ -91,7 +91,7 @@ template <class Pairs, int kRows, int kCount>
 M2_AVX2_ALONE void multiply_few(const Chunk& chunk, float* totals) {
   constexpr int kPasses = kQuarters / kCount;
   constexpr int kShare = Pairs::kBytes / kPasses;  // of a line, the same one twice
-  const std::uint8_t* ahead = kPasses == 1 ? chunk.weights + kFetch_bytes : chunk.next;
+  const std::uint8_t* ahead = kPasses == 1 ? chunk.weights + kFetchBytes : chunk.next;
   for (int quarter = 0; quarter < kQuarters; quarter += kCount) {
     Sums<kRows, kCount> sums;
     sums.begin(totals, quarter, chunk.scale);
@@ -242,7 +242,7 @@ struct Memory {
   alignas(64) float totals[kMaxPanels][kPanelMaxRows * kPanelRows];
   alignas(64) float x_MK[kPanelMaxRows * kPanelChunk];
   alignas(64) float expanded[kPanelChunk * kPanelRows];
-  std::uint8_t first_pair[kLine_bytes + Fp8Pairs::kBytes];  ///< of an FP8 panel, behind the panel's last byte
+  std::uint8_t first_pair[kLineBytes + Fp8Pairs::kBytes];  ///< of an FP8 panel, behind the panel's last byte
 };
 
 template <class Pairs>
@@ -255,7 +255,7 @@ template <class Pairs>
 const std::uint8_t* first_pair(const PanelProduct& product, const PanelOperand& operand, Memory& memory) {
   const std::uint8_t* const panel = columns_of<Pairs>(operand, 0);
   if constexpr (Pairs::kIsFirstApart) {
-    std::uint8_t* const copy = memory.first_pair + kLine_bytes;
+    std::uint8_t* const copy = memory.first_pair + kLineBytes;
     copy[-1] = columns_of<Pairs>(operand, product.num_columns)[-1];
     std::copy_n(panel, Pairs::kBytes, copy);
     return copy;
@@ -269,7 +269,7 @@ template <class Pairs>
 M2_AVX2 void multiply_panel(const PanelProduct& product, const PanelOperand& operand, int begin, int end,
                             const std::uint8_t* next, Memory& memory, float* totals) {
   const bool is_few = product.num_rows <= Pairs::kFewRows;
-  const int most_columns = is_few ? 2 * kFewChunk_bytes / Pairs::kBytes : kPanelChunk;
+  const int most_columns = is_few ? 2 * kFewChunkBytes / Pairs::kBytes : kPanelChunk;
   for (int column = begin; column < end; column += most_columns) {
     const int num_columns = std::min(most_columns, end - column);
     const float scale = operand.scale_inv_C ? operand.scale_inv_C[column / kPanelChunk] * Fp8Pairs::kSum : 1.0f;

@@ -19,7 +19,7 @@ namespace {
 constexpr int kTileRows = 6;
 constexpr int kVectors = kPanelRows / 16;
 constexpr int kPairs = kPanelChunk / 2;
-constexpr int kLine_bytes = 64;
+constexpr int kLineBytes = 64;
 
 /// float8_e4m3fn to bfloat16, exactly: the upper and the lower byte of the 128 magnitudes.
 struct Fp8Tables {
@@ -98,9 +98,9 @@ M2_AVX512 void multiply_tile(const Bf16* x_MK, std::int64_t stride, const Chunk&
     } else {
       const std::uint8_t* from = chunk.begin + p * 4 * kPanelRows;
 #pragma GCC unroll 8
-      for (int j = 0; j < kVectors; ++j) w[j] = _mm512_loadu_si512(from + j * kLine_bytes);
+      for (int j = 0; j < kVectors; ++j) w[j] = _mm512_loadu_si512(from + j * kLineBytes);
     }
-    if (chunk.next) _mm_prefetch(reinterpret_cast<const char*>(chunk.next + p * kLine_bytes), _MM_HINT_T1);
+    if (chunk.next) _mm_prefetch(reinterpret_cast<const char*>(chunk.next + p * kLineBytes), _MM_HINT_T1);
     add_pair<kRows>(x_MK + 2 * p, stride, w, sums);
   }
 #pragma GCC unroll 8
@@ -137,9 +137,9 @@ M2_AVX512 void expand_chunk(const std::uint8_t* from, int num_pairs, std::uint8_
   const Fp8Expander tables = load_expander();
   for (int half = 0; half < 2 * num_pairs; ++half) {
     __m512i pairs[2];
-    expand(tables, from + half * kLine_bytes, pairs[0], pairs[1]);
-    _mm512_store_si512(to + half * 2 * kLine_bytes, pairs[0]);
-    _mm512_store_si512(to + half * 2 * kLine_bytes + kLine_bytes, pairs[1]);
+    expand(tables, from + half * kLineBytes, pairs[0], pairs[1]);
+    _mm512_store_si512(to + half * 2 * kLineBytes, pairs[0]);
+    _mm512_store_si512(to + half * 2 * kLineBytes + kLineBytes, pairs[1]);
   }
 }
 
@@ -177,7 +177,7 @@ M2_AVX512 void multiply_panel(const PanelProduct& product, const PanelOperand& o
     if (is_expanded) expand_chunk(chunk_begin, num_pairs, expanded);
     Chunk chunk{is_expanded ? expanded : chunk_begin, num_pairs,
                 is_fp8 ? operand.scale_inv_C + begin / kPanelChunk : nullptr, nullptr};
-    for (int m = 0; m < product.num_rows; m += tile_rows, next += num_pairs * kLine_bytes) {
+    for (int m = 0; m < product.num_rows; m += tile_rows, next += num_pairs * kLineBytes) {
       chunk.next = product.num_rows > kTileRows && next < next_end ? next : nullptr;
       const int num_rows = std::min(tile_rows, product.num_rows - m);
       const Bf16* const x_MK = product.x_MK + std::int64_t(m) * product.num_columns + begin;

@@ -7,12 +7,12 @@ namespace m2 {
 
 AddedTokenFinder::AddedTokenFinder(std::vector<Entry> entries) : entries_(std::move(entries)) {
   std::ranges::sort(entries_, {}, &Entry::content);
-  for (const Entry& entry : entries_) begins_token_[static_cast<std::uint8_t>(entry.content[0])] = true;
+  for (const Entry& entry : entries_) begins_token_[std::uint8_t(entry.content[0])] = true;
 }
 
 std::optional<AddedTokenFinder::Match> AddedTokenFinder::find(std::string_view text, std::size_t from) const {
   for (std::size_t begin = from; begin < text.size(); ++begin) {
-    if (!begins_token_[static_cast<std::uint8_t>(text[begin])]) continue;
+    if (!begins_token_[std::uint8_t(text[begin])]) continue;
     if (const auto match = longest_at(text, begin)) return match;
   }
   return std::nullopt;
@@ -28,9 +28,8 @@ std::optional<AddedTokenFinder::Match> AddedTokenFinder::longest_at(std::string_
       ++first;
     }
     if (begin + depth == text.size()) break;
-    const auto byte_at_depth = [depth](const Entry& entry) { return static_cast<std::uint8_t>(entry.content[depth]); };
-    const auto range =
-        std::ranges::equal_range(first, last, static_cast<std::uint8_t>(text[begin + depth]), {}, byte_at_depth);
+    const auto byte_at_depth = [depth](const Entry& entry) { return std::uint8_t(entry.content[depth]); };
+    const auto range = std::ranges::equal_range(first, last, std::uint8_t(text[begin + depth]), {}, byte_at_depth);
     first = range.begin();
     last = range.end();
   }

@@ -20,7 +20,7 @@ constexpr auto kSubstituted = [] {
   std::array<std::uint8_t, kNumSubstitutes> bytes{};
   std::size_t count = 0;
   for (std::uint32_t byte = 0; byte < 256; ++byte) {
-    if (!is_printable(byte)) bytes[count++] = static_cast<std::uint8_t>(byte);
+    if (!is_printable(byte)) bytes[count++] = std::uint8_t(byte);
   }
   return bytes;
 }();
@@ -28,7 +28,7 @@ constexpr auto kSubstituted = [] {
 std::optional<std::uint8_t> symbol_to_byte(std::uint32_t code_point) {
   if (code_point < kFirstSubstitute) {
     if (!is_printable(code_point)) return std::nullopt;
-    return static_cast<std::uint8_t>(code_point);
+    return std::uint8_t(code_point);
   }
   if (code_point >= kFirstSubstitute + kNumSubstitutes) return std::nullopt;
   return kSubstituted[code_point - kFirstSubstitute];
@@ -50,12 +50,12 @@ std::string byte_to_symbol(std::uint8_t byte) {
 std::optional<std::string> symbols_to_bytes(std::string_view token) {
   std::string bytes;
   for (std::size_t i = 0; i < token.size(); ++i) {
-    std::uint32_t code_point = static_cast<std::uint8_t>(token[i]);
+    std::uint32_t code_point = std::uint8_t(token[i]);
     if (code_point >= 0xE0 || (code_point >= 0x80 && i + 1 == token.size())) return std::nullopt;
-    if (code_point >= 0x80) code_point = (code_point & 0x1F) << 6 | (static_cast<std::uint8_t>(token[++i]) & 0x3F);
+    if (code_point >= 0x80) code_point = (code_point & 0x1F) << 6 | (std::uint8_t(token[++i]) & 0x3F);
     const std::optional<std::uint8_t> byte = symbol_to_byte(code_point);
     if (!byte) return std::nullopt;
-    bytes += static_cast<char>(*byte);
+    bytes += char(*byte);
   }
   return bytes;
 }

@@ -15,7 +15,7 @@ constexpr std::uint32_t kNoMerge = std::numeric_limits<std::uint32_t>::max();
 constexpr std::size_t kShortPieceBytes = 48;
 
 std::uint64_t pair_key(std::int32_t left, std::int32_t right) {
-  return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 | static_cast<std::uint32_t>(right);
+  return std::uint64_t(std::uint32_t(left)) << 32 | std::uint32_t(right);
 }
 
 }  // namespace
@@ -46,7 +46,7 @@ void BytePairMerges::encode_short(std::string_view piece, std::vector<std::int32
   std::array<std::int32_t, kShortPieceBytes> tokens;
   std::array<Merge, kShortPieceBytes> merges;  // merges[i] is that of tokens i and i + 1
   std::size_t size = piece.size();
-  for (std::size_t i = 0; i < size; ++i) tokens[i] = byte_ids_[static_cast<std::uint8_t>(piece[i])];
+  for (std::size_t i = 0; i < size; ++i) tokens[i] = byte_ids_[std::uint8_t(piece[i])];
   for (std::size_t i = 0; i + 1 < size; ++i) merges[i] = find(tokens[i], tokens[i + 1]);
   while (size > 1) {
     const auto pairs_end = merges.begin() + (size - 1);
@@ -77,7 +77,7 @@ void BytePairMerges::encode_long(std::string_view piece, std::vector<std::int32_
   };
   std::vector<Node> nodes(piece.size());
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    nodes[i] = {.token = byte_ids_[static_cast<std::uint8_t>(piece[i])], .previous = i - 1, .next = i + 1};
+    nodes[i] = {.token = byte_ids_[std::uint8_t(piece[i])], .previous = i - 1, .next = i + 1};
   }
   nodes.front().previous = kEnd;
   nodes.back().next = kEnd;

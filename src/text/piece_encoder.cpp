@@ -16,9 +16,9 @@ constexpr std::size_t kMaxCachedPieceBytes = 64;
 BytePairMerges make_merges(const TokenizerSpec& spec, const TokenTable& table, const std::string& source) {
   std::array<std::int32_t, 256> byte_ids;
   for (int byte = 0; byte < 256; ++byte) {
-    const auto id = table.find(byte_to_symbol(static_cast<std::uint8_t>(byte)));
+    const auto id = table.find(byte_to_symbol(std::uint8_t(byte)));
     M2_REQUIRE(id, "{}: model.vocab lacks '{}', the token of the byte 0x{:02x}; a byte-level BPE has all 256", source,
-               byte_to_symbol(static_cast<std::uint8_t>(byte)), byte);
+               byte_to_symbol(std::uint8_t(byte)), byte);
     byte_ids[byte] = *id;
   }
   BytePairMerges merges(byte_ids, spec.merges.size());
@@ -55,9 +55,9 @@ void PieceEncoder::encode(std::string_view piece, std::vector<std::int32_t>& ids
     cache_.clear();
     cached_ids_.clear();
   }
-  const auto begin = static_cast<std::uint32_t>(cached_ids_.size());
+  const auto begin = std::uint32_t(cached_ids_.size());
   encode_uncached(piece, cached_ids_);
-  cache_.emplace(piece, CachedIds{begin, static_cast<std::uint32_t>(cached_ids_.size()) - begin});
+  cache_.emplace(piece, CachedIds{begin, std::uint32_t(cached_ids_.size()) - begin});
   ids.insert(ids.end(), cached_ids_.begin() + begin, cached_ids_.end());
 }
 

@@ -105,7 +105,7 @@ SplitPattern::~SplitPattern() = default;
 void SplitPattern::split(std::string_view text, std::vector<std::string_view>& pieces) {
   pieces.clear();
   const std::uint64_t match_limit = std::min(kMatchLimitBase + kMatchLimitPerByte * text.size(), kMatchLimitMax);
-  pcre2_set_match_limit(regex_->context.get(), static_cast<std::uint32_t>(match_limit));
+  pcre2_set_match_limit(regex_->context.get(), std::uint32_t(match_limit));
   const PCRE2_SIZE* const range = pcre2_get_ovector_pointer(regex_->data.get());
   std::size_t done = 0, from = 0;  // everything before `done` is in `pieces` or dropped
   const auto add_unmatched = [&](std::size_t end) {

@@ -39,8 +39,8 @@ void TokenTable::add(const std::string& name, std::int32_t id, const std::string
   M2_REQUIRE(entry.name_bytes == 0, "{} gives '{}' the id {}, which is that of '{}'", where, name, id,
              std::string_view(names_.data() + entry.name_begin, entry.name_bytes));
   const auto append = [](const std::string& text, std::vector<char>& to, std::uint32_t& begin, std::uint32_t& bytes) {
-    begin = static_cast<std::uint32_t>(to.size());
-    bytes = static_cast<std::uint32_t>(text.size());
+    begin = std::uint32_t(to.size());
+    bytes = std::uint32_t(text.size());
     to.insert(to.end(), text.begin(), text.end());
   };
   append(name, names_, entry.name_begin, entry.name_bytes);

@@ -18,7 +18,7 @@ class TokenTable {
   /// Throws Error naming `source` if two tokens share an id, or an added token contradicts the vocabulary.
   TokenTable(const TokenizerSpec& spec, const std::string& source);
 
-  std::int32_t num_tokens() const { return static_cast<std::int32_t>(entries_.size()); }
+  std::int32_t num_tokens() const { return std::int32_t(entries_.size()); }
   bool has_token(std::int32_t id) const { return id >= 0 && id < num_tokens() && entries_[id].name_bytes > 0; }
   bool is_special(std::int32_t id) const { return has_token(id) && entries_[id].special; }
 

@@ -33,11 +33,11 @@ LeadByte classify_lead(std::uint8_t lead) {
 
 // `bytes` is not empty.
 Sequence first_sequence(std::string_view bytes) {
-  const LeadByte lead = classify_lead(static_cast<std::uint8_t>(bytes[0]));
+  const LeadByte lead = classify_lead(std::uint8_t(bytes[0]));
   if (lead.size_bytes == 0) return {SequenceState::malformed, 1};
   for (std::size_t i = 1; i < lead.size_bytes; ++i) {
     if (i == bytes.size()) return {SequenceState::cut_off, i};
-    const auto byte = static_cast<std::uint8_t>(bytes[i]);
+    const auto byte = std::uint8_t(bytes[i]);
     const bool fits = i == 1 ? byte >= lead.second_min && byte <= lead.second_max : (byte & 0xC0) == 0x80;
     if (!fits) return {SequenceState::malformed, i};
   }
@@ -68,18 +68,18 @@ std::size_t append_whole_code_points(std::string_view bytes, std::string& out) {
 }
 
 void append_code_point(std::uint32_t code_point, std::string& out) {
-  const auto continuation = [](std::uint32_t bits) { return static_cast<char>(0x80 | (bits & 0x3F)); };
+  const auto continuation = [](std::uint32_t bits) { return char(0x80 | (bits & 0x3F)); };
   if (code_point < 0x80) {
-    out += static_cast<char>(code_point);
+    out += char(code_point);
   } else if (code_point < 0x800) {
-    out += static_cast<char>(0xC0 | (code_point >> 6));
+    out += char(0xC0 | (code_point >> 6));
     out += continuation(code_point);
   } else if (code_point < 0x10000) {
-    out += static_cast<char>(0xE0 | (code_point >> 12));
+    out += char(0xE0 | (code_point >> 12));
     out += continuation(code_point >> 6);
     out += continuation(code_point);
   } else {
-    out += static_cast<char>(0xF0 | (code_point >> 18));
+    out += char(0xF0 | (code_point >> 18));
     out += continuation(code_point >> 12);
     out += continuation(code_point >> 6);
     out += continuation(code_point);

@@ -36,7 +36,7 @@ const m2::Tokenizer& tokenizer() {
 
 void encode(benchmark::State& state, const std::string& text) {
   for (auto _ : state) benchmark::DoNotOptimize(tokenizer().encode(text));
-  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * text.size()));
+  state.SetBytesProcessed(std::int64_t(state.iterations() * text.size()));
 }
 
 void encode_english(benchmark::State& state) { encode(state, repeat(read_file("handbook.txt"))); }
@@ -46,7 +46,7 @@ void encode_new_words(benchmark::State& state) {
   std::string text;
   for (std::uint32_t i = 0; text.size() < kTextBytes; ++i) {
     text += ' ';
-    for (std::uint32_t bits = i * 2654435761u; bits != 0; bits /= 21) text += static_cast<char>('a' + bits % 21);
+    for (std::uint32_t bits = i * 2654435761u; bits != 0; bits /= 21) text += char('a' + bits % 21);
   }
   encode(state, text);
 }
@@ -57,7 +57,7 @@ void decode_english(benchmark::State& state) {
   const std::string text = repeat(read_file("handbook.txt"));
   const std::vector<std::int32_t> ids = tokenizer().encode(text);
   for (auto _ : state) benchmark::DoNotOptimize(tokenizer().decode(ids));
-  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * text.size()));
+  state.SetBytesProcessed(std::int64_t(state.iterations() * text.size()));
 }
 
 BENCHMARK(encode_english)->Unit(benchmark::kMillisecond);

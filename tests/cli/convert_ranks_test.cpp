@@ -112,7 +112,7 @@ TEST_F(ConvertRanks, ARankThatFailsEndsAllAndLeavesNothing) {
     for (const std::string command : {"import", "export"}) {
       const Outcome outcome = many(3, command + " " + path + " " + (folder_ / "out"));
       EXPECT_EQ(outcome.code, 1) << outcome.err;
-      EXPECT_LT(outcome.seconds, kSoon_seconds);
+      EXPECT_LT(outcome.seconds, kSoonSeconds);
       EXPECT_THAT(outcome.err, ContainsRegex("rank [0-2] of 3 on [^ ]+: m2-convert: error: .*slab " +
                                              std::to_string(slab) + " of 6 was altered"));
       EXPECT_EQ(occurrences(outcome.err, "m2-convert: error"), 1) << outcome.err;

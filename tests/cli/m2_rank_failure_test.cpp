@@ -35,7 +35,7 @@ class M2RankFailure : public ::testing::Test {
   // Ends soon with `code`, and says `message` with the rank and host exactly once.
   void expect_one_cause(const Outcome& outcome, int code, const std::string& message) const {
     EXPECT_EQ(outcome.code, code) << outcome.err;
-    EXPECT_LT(outcome.seconds, kSoon_seconds);
+    EXPECT_LT(outcome.seconds, kSoonSeconds);
     EXPECT_EQ(occurrences(outcome.err, message), 1) << outcome.err;
     EXPECT_THAT(outcome.err, ::testing::ContainsRegex("rank [0-9]+ of [0-9]+ on [^ ]+: m2: error: "));
     EXPECT_EQ(occurrences(outcome.err, "m2: error: "), 1) << outcome.err;
@@ -43,7 +43,7 @@ class M2RankFailure : public ::testing::Test {
 
   // Runs all ranks of a job that fails.
   static Outcome fail(int num_ranks, const std::string& command) {
-    return run(on_ranks(num_ranks, command), kHang_seconds);
+    return run(on_ranks(num_ranks, command), kHangSeconds);
   }
 
   // Starts the job, runs `action` (a line of shell) when lines have appeared, and waits for the end; the seconds of the
@@ -54,7 +54,7 @@ class M2RankFailure : public ::testing::Test {
     Outcome outcome = run(on_ranks(num_ranks, command(), environment) + " & job=$!; " + "while [ ! -s " + out +
                               " ]; do sleep 0.05; done; " + action + "; date +%s.%N >" + folder_ / "begin" +
                               "; wait $job; code=$?; date +%s.%N >" + folder_ / "end" + "; exit $code",
-                          kHang_seconds);
+                          kHangSeconds);
     EXPECT_NE(outcome.code, kTimedOut) << outcome.err;
     if (outcome.code == kTimedOut) return outcome;
     outcome.seconds = std::stod(read_bytes(folder_ / "end")) - std::stod(read_bytes(folder_ / "begin"));
@@ -123,7 +123,7 @@ TEST_F(M2RankFailure, ARankThatLosesItsFileEndsTheJob) {
               on_ranks(2, by_rank) +
               " & job=$!; cat prompts.jsonl >0/prompts; exec 3>1/prompts; truncate --size=100000 1/demo.h5;"
               " cat prompts.jsonl >&3; exec 3>&-; wait $job",
-          kHang_seconds);
+          kHangSeconds);
   expect_one_cause(outcome, 1, "'demo.h5' is truncated: it ends at byte ");
   EXPECT_THAT(outcome.err, HasSubstr("rank 1 of 2 on "));
 }
@@ -142,7 +142,7 @@ TEST_F(M2RankFailure, AKilledRankEndsTheJobAndTheLauncherSaysWhich) {
   for (const std::string& transport : {std::string(), kOverTcp}) {
     const Outcome outcome = run_and_then(3, send("KILL"), transport);
     EXPECT_NE(outcome.code, 0);
-    EXPECT_LT(outcome.seconds, kSoon_seconds);
+    EXPECT_LT(outcome.seconds, kSoonSeconds);
     EXPECT_THAT(outcome.err,
                 ::testing::ContainsRegex("rank [0-2] with PID [0-9]+ on node [^ ]+ exited on[ \n]+signal 9"));
     EXPECT_EQ(occurrences(outcome.err, "signal 9"), 1) << outcome.err;
@@ -183,7 +183,7 @@ TEST_F(M2RankFailure, WithoutGraceItStopsAtOnce) {
   write_bytes(folder_ / "deck.yaml", deck.replace(deck.find("output: {"), 9, "output: {grace_seconds: 0, "));
   const Outcome outcome = run_and_then(2, send("USR1"));
   EXPECT_EQ(outcome.code, 75) << outcome.err;
-  EXPECT_LT(outcome.seconds, kSoon_seconds);
+  EXPECT_LT(outcome.seconds, kSoonSeconds);
 }
 
 }  // namespace

@@ -12,12 +12,12 @@ inline const std::string kOverTcp = "OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,tcp OMPI
 
 /// Within so many seconds of its cause, or of its start, a failing job has ended on all ranks.
 #ifdef __SANITIZE_ADDRESS__
-inline constexpr double kSoon_seconds = 50;
+inline constexpr double kSoonSeconds = 50;
 #else
-inline constexpr double kSoon_seconds = 10;
+inline constexpr double kSoonSeconds = 10;
 #endif
 /// A limit for run(): so much longer that a job which hangs is seen to be one.
-inline constexpr int kHang_seconds = 6 * int(kSoon_seconds);
+inline constexpr int kHangSeconds = 6 * int(kSoonSeconds);
 
 /// A line of shell that starts `command` on several ranks, with `environment` of its own.
 inline std::string on_ranks(int num_ranks, const std::string& command, const std::string& environment = "") {

@@ -20,16 +20,16 @@ struct Outcome {
 };
 
 #ifdef __SANITIZE_ADDRESS__
-constexpr double kSoon_seconds = 50;
+constexpr double kSoonSeconds = 50;
 #else
-constexpr double kSoon_seconds = 10;
+constexpr double kSoonSeconds = 10;
 #endif
 
 // What `timeout` returns when it had to end the job, and two_hosts.sh where it can do nothing.
 constexpr int kTimedOut = 124, kSkipped = 77;
 
 Outcome run(const std::string& command) {
-  const std::string limited = "timeout --kill-after=5 " + std::to_string(int(2.5 * kSoon_seconds)) + " " + command;
+  const std::string limited = "timeout --kill-after=5 " + std::to_string(int(2.5 * kSoonSeconds)) + " " + command;
   const auto begin = std::chrono::steady_clock::now();
   std::FILE* pipe = ::popen((limited + " 2>&1 </dev/null").c_str(), "r");
   std::string text;
@@ -40,7 +40,7 @@ Outcome run(const std::string& command) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const Outcome outcome{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), text, seconds};
   EXPECT_NE(outcome.code, kTimedOut) << text;
-  EXPECT_LT(seconds, kSoon_seconds) << text;
+  EXPECT_LT(seconds, kSoonSeconds) << text;
   return outcome;
 }
 

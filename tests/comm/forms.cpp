@@ -11,7 +11,7 @@
 namespace m2::test {
 namespace {
 
-std::unique_ptr<MpiCommunicator> over_mpi(std::int64_t piece_bytes = kMpiPiece_bytes) {
+std::unique_ptr<MpiCommunicator> over_mpi(std::int64_t piece_bytes = kMpiPieceBytes) {
   return std::make_unique<MpiCommunicator>(MpiComm::duplicate(MPI_COMM_WORLD), piece_bytes);
 }
 
@@ -44,7 +44,7 @@ void Forms::SetUp() {
   }
   const bool alone = session().size() == 1;  // perhaps without MPI
   if (alone || owned_ || GetParam() == Form::world) return;
-  owned_ = over_mpi(GetParam() == Form::mpi ? kMpiPiece_bytes : 50000);
+  owned_ = over_mpi(GetParam() == Form::mpi ? kMpiPieceBytes : 50000);
 }
 
 std::string name_of(const ::testing::TestParamInfo<Form>& info) {

@@ -10,7 +10,7 @@ namespace {
 
 template <class E>
 void expect_names_are_read_back() {
-  for (std::size_t i = 0; i < kEnumNames<E>.size(); ++i) EXPECT_EQ(parse_enum<E>(kEnumNames<E>[i]), static_cast<E>(i));
+  for (std::size_t i = 0; i < kEnumNames<E>.size(); ++i) EXPECT_EQ(parse_enum<E>(kEnumNames<E>[i]), E(i));
 }
 
 TEST(BackendConfig, NamesAreReadBack) {

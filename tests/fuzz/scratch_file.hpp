@@ -21,7 +21,7 @@ class ScratchFile {
   ~ScratchFile() { std::filesystem::remove(path_); }
 
   void write(std::string_view bytes) const {
-    std::ofstream(path_, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    std::ofstream(path_, std::ios::binary).write(bytes.data(), std::streamsize(bytes.size()));
   }
 
   /// As a checkpoint. Whether everything could be read; false for an m2::Error.

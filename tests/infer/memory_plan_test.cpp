@@ -11,7 +11,7 @@
 namespace m2 {
 namespace {
 
-constexpr std::int64_t kBuffers_bytes = 1 << 20;
+constexpr std::int64_t kBuffersBytes = 1 << 20;
 
 const std::unique_ptr<Communicator> kWorld = one_rank();
 
@@ -33,7 +33,7 @@ MiniMaxM2ForCausalLM planned_model(DType dtype) {
 TEST(MemoryPlan, CountsTheWeightsAsTheyAreStored) {
   MiniMaxM2ForCausalLM model = planned_model(DType::bfloat16);
   const MemoryPlan plan =
-      plan_memory(model, std::vector<std::int64_t>{10}, kBuffers_bytes, deck_with_limit(1 << 28), *kWorld);
+      plan_memory(model, std::vector<std::int64_t>{10}, kBuffersBytes, deck_with_limit(1 << 28), *kWorld);
   const MiniMaxM2Config& config = model.config();
   // In float32: the router, its bias, and the norms.
   const std::int64_t layer_float32 = std::int64_t(config.num_local_experts) * (config.hidden_size + 1) +
@@ -65,7 +65,7 @@ TEST(MemoryPlan, BuffersAreThoseOfTheLoadedModel) {
 TEST(MemoryPlan, TheCacheHoldsTheLongestThatRunAtOnce) {
   MiniMaxM2ForCausalLM model = planned_model(DType::float32);
   const std::vector<std::int64_t> lengths{10, 65, 129, 1, 64, 100};  // blocks 1, 2, 3, 1, 1, 2
-  const MemoryPlan plan = plan_memory(model, lengths, kBuffers_bytes, deck_with_limit(1 << 28), *kWorld);
+  const MemoryPlan plan = plan_memory(model, lengths, kBuffersBytes, deck_with_limit(1 << 28), *kWorld);
   EXPECT_EQ(plan.kv_blocks, 3 + 2 + 2);
   EXPECT_EQ(plan.kv_bytes, 7 * KVCache::block_bytes(model.config(), DType::float32));
   EXPECT_EQ(plan.longest, 129);
@@ -81,8 +81,8 @@ TEST(MemoryPlan, TheCacheShrinksToTheMemoryButHoldsOneSequence) {
   std::int64_t weights = 0;
   for (const Parameter& parameter : model.parameters()) weights += parameter.storage_bytes(DType::float32);
   const auto plan_with = [&](std::int64_t blocks) {
-    return plan_memory(model, lengths, kBuffers_bytes,
-                       deck_with_limit(weights + kBuffers_bytes + blocks * block_bytes + block_bytes / 2), *kWorld);
+    return plan_memory(model, lengths, kBuffersBytes,
+                       deck_with_limit(weights + kBuffersBytes + blocks * block_bytes + block_bytes / 2), *kWorld);
   };
   EXPECT_EQ(plan_with(20).kv_blocks, 9);
   EXPECT_EQ(plan_with(4).kv_blocks, 4);

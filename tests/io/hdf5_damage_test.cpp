@@ -100,11 +100,11 @@ TEST_F(Hdf5Damage, EveryFlippedByteIsNoticed) {
   };
   std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);  // in place: rewriting it all is slow
   const auto write_byte = [&](std::size_t i, char byte) {
-    file.seekp(static_cast<std::streamoff>(i)).put(byte).flush();
+    file.seekp(std::streamoff(i)).put(byte).flush();
     ASSERT_TRUE(file.good());
   };
   for (std::size_t i = 0; i < whole_.size(); ++i) {
-    write_byte(i, static_cast<char>(whole_[i] ^ (1 << (i % 8))));
+    write_byte(i, char(whole_[i] ^ (1 << (i % 8))));
     const std::string text = message();
     write_byte(i, whole_[i]);
     if (is_data(i)) {

@@ -24,7 +24,7 @@ struct Hdf5Example {
     contents.push_back("{\"a\": \"text\"}");
     contents.emplace_back("\x80\x3f\x00\xc0\x49\x40\x80\x7f", 8);  // 1, -2, 3.140625, infinity
     contents.emplace_back();
-    for (int i = 0; i < 30; ++i) contents.back() += static_cast<char>(8 * i);
+    for (int i = 0; i < 30; ++i) contents.back() += char(8 * i);
     contents.emplace_back("\0\0\x80\x3f\0\0\0\x40\0\0\x40\x40", 12);  // 1, 2, 3
     contents.emplace_back("\0\0\0\0\0\0\xf0\x3f", 8);                 // 1
   }

@@ -94,7 +94,7 @@ TEST(Hdf5, ManyThreadsWriteAndRead) {
   const TemporaryFolder folder;
   constexpr std::size_t kSlabs = 64, kSlabBytes = 40'000;
   std::string content(kSlabs * kSlabBytes, '\0');
-  for (std::size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>(i * i / 31);
+  for (std::size_t i = 0; i < content.size(); ++i) content[i] = char(i * i / 31);
   Hdf5Writer writer(folder / "a.h5",
                     {{"/small", DType::int8, {3}}, {"/big", DType::uint8, {kSlabs, kSlabBytes}, kSlabs}});
   writer.write_all(0, bytes_of(std::string("abc")));

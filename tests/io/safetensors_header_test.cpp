@@ -158,7 +158,7 @@ TEST(SafetensorsHeader, EveryPrefixAndFlippedByteIsHandled) {
   for (std::size_t size = 0; size < file.size(); ++size) EXPECT_NE(message_of(file.substr(0, size)), "") << size;
   for (std::size_t i = 0; i < file.size() - 8; ++i) {
     std::string flipped = file;
-    flipped[i] = static_cast<char>(flipped[i] ^ 0x80);
+    flipped[i] = char(flipped[i] ^ 0x80);
     EXPECT_NE(message_of(flipped), "") << i;
   }
 }

@@ -75,7 +75,7 @@ TEST(SafetensorsWriter, IsFedByManyThreads) {
   const TemporaryFolder folder;
   constexpr std::size_t kPiece = 1000, kNumPieces = 64;
   std::string content(kPiece * kNumPieces, '\0');
-  for (std::size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>(i / 7);
+  for (std::size_t i = 0; i < content.size(); ++i) content[i] = char(i / 7);
   SafetensorsWriter writer(folder / "a", {{"x", DType::uint8, {std::int64_t(content.size())}}}, {});
   std::vector<std::jthread> threads;
   for (std::size_t t = 0; t < 4; ++t) {

@@ -45,7 +45,7 @@ class TemporaryFolder {
 };
 
 inline void write_bytes(const std::string& path, std::string_view bytes) {
-  std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  std::ofstream(path, std::ios::binary).write(bytes.data(), std::streamsize(bytes.size()));
 }
 
 inline std::string read_bytes(const std::string& path) {

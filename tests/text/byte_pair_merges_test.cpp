@@ -73,7 +73,7 @@ TEST(BytePairMerges, AgreesWithTheDefinition) {
     }
     for (const std::size_t size : {1, 2, 3, 17, 47, 48, 49, 64, 257}) {
       std::string piece(size, ' ');
-      for (char& c : piece) c = static_cast<char>('a' + random() % 3);
+      for (char& c : piece) c = char('a' + random() % 3);
       Ids ids{-1};
       merges.encode(piece, ids);
       ASSERT_EQ(ids.front(), -1) << "encode appends";

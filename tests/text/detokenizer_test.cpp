@@ -63,7 +63,7 @@ TEST(StreamingDetokenizer, AllPartsTogetherAreDecode) {
     std::vector<std::int32_t> ids(random() % 40);
     std::string text;
     for (std::int32_t& id : ids) {
-      id = random() % 2 == 0 ? byte_ids[random() % 256] : static_cast<std::int32_t>(random() % tokenizer.num_tokens());
+      id = random() % 2 == 0 ? byte_ids[random() % 256] : std::int32_t(random() % tokenizer.num_tokens());
       const std::string part = stream.push(id);
       ASSERT_EQ(find_invalid_utf8(part), std::nullopt);
       text += part;

@@ -25,7 +25,7 @@ nlohmann::json tiny_tokenizer_json() {
       "vocab": {"he": 256, "ll": 257, "hell": 258, "Ġw": 259},
       "merges": [["h", "e"], ["l", "l"], ["he", "ll"], ["Ġ", "w"]]}
   })json");
-  for (int byte = 0; byte < 256; ++byte) json["model"]["vocab"][byte_to_symbol(static_cast<std::uint8_t>(byte))] = byte;
+  for (int byte = 0; byte < 256; ++byte) json["model"]["vocab"][byte_to_symbol(std::uint8_t(byte))] = byte;
   return json;
 }
 

@@ -184,7 +184,7 @@ TEST(Tokenizer, LoadsTheReleasedSize) {
   json["added_tokens"].clear();
   for (std::int32_t id = 256; id < 200000; ++id) {
     const std::string left = tokens[(id - 256) / 26];
-    const std::string right(1, static_cast<char>('a' + (id - 256) % 26));
+    const std::string right(1, char('a' + (id - 256) % 26));
     tokens.push_back(left + right);
     model["vocab"][tokens.back()] = id;
     model["merges"].push_back({left, right});
