@@ -12,10 +12,10 @@
 
 #include "config/deck.hpp"
 #include "core/error.hpp"
+#include "core/print.hpp"
 #include "core/stop_signal.hpp"
-#include "infer/jobs.hpp"
-#include "infer/output_lines.hpp"
-#include "infer/placement_file.hpp"
+#include "jobs/run_job.hpp"
+#include "parallel/placement_file.hpp"
 #include "run_on_ranks.hpp"
 
 namespace m2 {

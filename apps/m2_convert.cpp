@@ -6,9 +6,11 @@
 #include <optional>
 #include <string>
 
-#include "checkpoint/convert.hpp"
-#include "checkpoint/inspect.hpp"
-#include "checkpoint/tensor_source.hpp"
+#include "checkpoint/convert/convert.hpp"
+#include "checkpoint/formats/open_checkpoint.hpp"
+#include "checkpoint/inspect/diff.hpp"
+#include "checkpoint/inspect/info.hpp"
+#include "checkpoint/inspect/verify.hpp"
 #include "core/byte_size.hpp"
 #include "core/stop_signal.hpp"
 #include "run_on_ranks.hpp"
@@ -34,7 +36,7 @@ int report(const Communicator& world, const ConvertResult& result, const std::st
 
 int run_import(Communicator& world, const Arguments& arguments) {
   const std::uint64_t alignment_bytes = parse_alignment(arguments.alignment);
-  const auto source = TensorSource::open(arguments.a, &world);
+  const auto source = open_checkpoint(arguments.a, &world);
   return report(
       world, import_checkpoint(*source, arguments.b, parse_enum<DTypeChoice>(arguments.dtype), &world, alignment_bytes),
       arguments.b);
@@ -42,19 +44,19 @@ int run_import(Communicator& world, const Arguments& arguments) {
 
 int run_export(Communicator& world, const Arguments& arguments) {
   const std::uint64_t max_bytes = parse_byte_size(arguments.max_shard_size, "--max-shard-size");
-  const auto source = TensorSource::open(arguments.a, &world);
+  const auto source = open_checkpoint(arguments.a, &world);
   return report(world,
                 export_checkpoint(*source, arguments.b, parse_enum<DTypeChoice>(arguments.dtype), max_bytes, &world),
                 arguments.b);
 }
 
 int run_info(Communicator& world, const Arguments& arguments) {
-  if (world.rank() == 0) fmt::print("{}", info_text(*TensorSource::open(arguments.a), arguments.list_tensors));
+  if (world.rank() == 0) fmt::print("{}", info_text(*open_checkpoint(arguments.a), arguments.list_tensors));
   return kDone;
 }
 
 int run_verify(Communicator& world, const Arguments& arguments) {
-  const VerifyResult result = verify_checkpoint(*TensorSource::open(arguments.a, &world), &world);
+  const VerifyResult result = verify_checkpoint(*open_checkpoint(arguments.a, &world), &world);
   if (world.rank() != 0) return kDone;
   fmt::print("{}", verify_text(result, arguments.a));
   return result.defects.empty() ? kDone : kFailed;
@@ -62,7 +64,7 @@ int run_verify(Communicator& world, const Arguments& arguments) {
 
 int run_diff(Communicator& world, const Arguments& arguments) {
   if (world.rank() != 0) return kDone;
-  const DiffResult result = diff_checkpoints(*TensorSource::open(arguments.a), *TensorSource::open(arguments.b));
+  const DiffResult result = diff_checkpoints(*open_checkpoint(arguments.a), *open_checkpoint(arguments.b));
   fmt::print("{}", diff_text(result));
   return result.differences.empty() ? kDone : kFailed;
 }

@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <exception>
 
-#include "comm/launcher.hpp"
+#include "comm/startup/launcher.hpp"
 #include "core/error.hpp"
 #include "core/stop_signal.hpp"
 

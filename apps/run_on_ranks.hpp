@@ -4,7 +4,7 @@
 #include <functional>
 #include <string>
 
-#include "comm/session.hpp"
+#include "comm/startup/session.hpp"
 
 namespace m2 {
 

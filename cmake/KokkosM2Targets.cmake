@@ -1,6 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 # How a library, a program and a test of KokkosM2 are declared.
 
+# Sources that differ between backends come as pairs, <name>_cuda.cpp beside <name>_host.cpp (or _none): one is compiled.
+if(Kokkos_ENABLE_CUDA OR M2_CUDA_CHECK)
+  set(M2_BUILDS_CUDA ON)
+else()
+  set(M2_BUILDS_CUDA OFF)
+endif()
+
+# Compiles what was compiled before, in any build folder, from the cache.
+find_program(M2_CCACHE ccache)
+mark_as_advanced(M2_CCACHE)
+if(M2_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER AND PROJECT_IS_TOP_LEVEL)
+  # Precompiled headers are compared by their contents, and the folder of the project is no part of what is compared.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+    CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${M2_CCACHE})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${CMAKE_CXX_COMPILER_LAUNCHER})
+endif()
+
 add_library(m2_options INTERFACE)
 target_compile_features(m2_options INTERFACE cxx_std_20)
 
@@ -45,6 +62,9 @@ function(m2_precompile target)
       target_precompile_headers(${target} ${ARGN})
     else()
       target_precompile_headers(${target} PRIVATE ${ARGN})
+    endif()
+    if(M2_CCACHE)
+      target_compile_options(${target} PRIVATE -fpch-preprocess) # how ccache sees what a precompiled header depends on
     endif()
   endif()
 endfunction()

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "core/error.hpp"
-#include "kernels/quantize.hpp"
+#include "kernels/weights/quantize.hpp"
 
 namespace m2 {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
-#include "comm/work_queue.hpp"
+#include "comm/mpi/mailbox.hpp"
 #include "core/progress.hpp"
 
 namespace m2 {

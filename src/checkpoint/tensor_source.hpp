@@ -4,7 +4,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -13,7 +12,6 @@
 #include <vector>
 
 #include "checkpoint/name_map.hpp"
-#include "comm/communicator.hpp"
 #include "config/minimax_m2_config.hpp"
 #include "core/dtype.hpp"
 #include "io/file.hpp"
@@ -56,11 +54,6 @@ struct TensorLocation {
 /// configuration. May be read from many threads at once.
 class TensorSource {
  public:
-  /// Opens an HDF5 checkpoint or a Hugging Face folder. Throws Error naming the first ten tensors that are missing, not
-  /// known, or of another shape or dtype than the configuration asks for, with what was found and expected. With a
-  /// communicator it is collective, and rank 0 alone verifies an HDF5 file's seal and asks libhdf5.
-  static std::unique_ptr<TensorSource> open(const std::string& path, Communicator* world = nullptr);
-
   virtual ~TensorSource() = default;
   TensorSource(const TensorSource&) = delete;
   TensorSource& operator=(const TensorSource&) = delete;

@@ -4,7 +4,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <fstream>
 #include <limits>
@@ -73,14 +72,6 @@ std::int64_t available_memory_bytes(const fs::path& root) {
     }
   }
   return available;
-}
-
-std::optional<std::int64_t> available_device_bytes() {
-#ifdef KOKKOS_ENABLE_CUDA
-  std::size_t free_bytes = 0, total_bytes = 0;
-  if (cudaMemGetInfo(&free_bytes, &total_bytes) == cudaSuccess) return std::int64_t(free_bytes);
-#endif
-  return std::nullopt;
 }
 
 ResidentMemory resident_memory(const fs::path& root) {

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 
 namespace m2 {
 
@@ -16,10 +15,6 @@ std::int64_t available_memory_bytes(const std::filesystem::path& root = "/");
 /// Asks for large pages for memory on a host that nobody has touched yet: filling it takes fewer faults, and kernels
 /// that walk through it fewer misses of address translation. Only advice: nothing happens where there are none.
 void advise_large_pages(std::byte* begin, std::uint64_t bytes);
-
-/// Bytes of the device's memory that nobody has taken yet; nothing in a build without devices, and where the device
-/// does not say. Kokkos must be initialised.
-std::optional<std::int64_t> available_device_bytes();
 
 /// Bytes of this process that lie in memory, libraries included; 0 where the system does not say.
 struct ResidentMemory {

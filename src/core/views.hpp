@@ -32,6 +32,16 @@ using HostView1D = Kokkos::View<T*, Kokkos::LayoutRight, HostSpace>;
 template <class T>
 using HostView2D = Kokkos::View<T**, Kokkos::LayoutRight, HostSpace>;
 
+/// Elements [begin, end) of a vector, rows [begin, end) of a matrix: the same memory.
+template <class T>
+View1D<T> slice(const View1D<T>& view, std::int64_t begin, std::int64_t end) {
+  return View1D<T>(view.data() + begin, end - begin);
+}
+template <class T>
+View2D<T> slice(const View2D<T>& view, std::int64_t begin, std::int64_t end) {
+  return View2D<T>(view.data() + begin * std::int64_t(view.extent(1)), end - begin, view.extent(1));
+}
+
 /// The DType of a storage type.
 template <class T>
 inline constexpr DType kDTypeOf = DType::float32;

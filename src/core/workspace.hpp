@@ -69,10 +69,4 @@ class Workspace {
   std::int64_t peak_bytes_ = 0;
 };
 
-/// The first `num_rows` rows.
-template <class T>
-View2D<T> first_rows(const View2D<T>& view, std::int64_t num_rows) {
-  return View2D<T>(view.data(), num_rows, view.extent(1));
-}
-
 }  // namespace m2

@@ -4,7 +4,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernels/token_logprob.hpp"
+#include "core/host_copy.hpp"
+#include "kernels/rowwise/token_logprob.hpp"
 
 namespace m2 {
 
@@ -75,10 +76,7 @@ void Generator::step(const OnResult& on_result, const OnText& on_text) {
 std::vector<int> Generator::sample(View2D<const float> logits_BV, const std::vector<Sequence>& sequences) {
   const std::size_t vocabulary = logits_BV.extent(1);
   host_logits_.resize(logits_BV.size());
-  Kokkos::deep_copy(
-      model_.exec(),
-      Kokkos::View<float**, Kokkos::LayoutRight, HostSpace>(host_logits_.data(), sequences.size(), vocabulary),
-      logits_BV);
+  copy_to_host(model_.exec(), logits_BV, host_logits_);
   model_.exec().fence("m2::generator: logits for the host");
   std::vector<int> tokens;
   for (std::size_t b = 0; b < sequences.size(); ++b) {
@@ -92,16 +90,10 @@ std::vector<int> Generator::sample(View2D<const float> logits_BV, const std::vec
 
 // By the same kernel as the score job: both give the same bits for the same text.
 std::vector<float> Generator::logprobs(View2D<const float> logits_BV, std::span<const int> tokens) const {
-  const View1D<int> token_B(token_B_.data(), tokens.size());
-  const View1D<float> logprob_B(logprob_B_.data(), tokens.size());
-  Kokkos::deep_copy(model_.exec(), token_B,
-                    Kokkos::View<const int*, Kokkos::LayoutRight, HostSpace>(tokens.data(), tokens.size()));
+  const View1D<int> token_B = copy_to_device(model_.exec(), tokens, token_B_);
+  const View1D<float> logprob_B = slice(logprob_B_, 0, std::ssize(tokens));
   token_logprob(model_.exec(), logits_BV, token_B, logprob_B);
-  std::vector<float> values(tokens.size());
-  Kokkos::deep_copy(model_.exec(), Kokkos::View<float*, Kokkos::LayoutRight, HostSpace>(values.data(), values.size()),
-                    logprob_B);
-  model_.exec().fence("m2::generator: log-probabilities for the host");
-  return values;
+  return to_host(model_.exec(), logprob_B, "m2::generator: log-probabilities for the host");
 }
 
 void Generator::append(Sequence sequence, int token, const OnResult& on_result, const OnText& on_text) {

@@ -14,10 +14,10 @@
 #include "infer/batch_scheduler.hpp"
 #include "infer/generated_text.hpp"
 #include "infer/generation_options.hpp"
-#include "infer/lockstep.hpp"
 #include "infer/prompt_queue.hpp"
 #include "infer/prompts.hpp"
 #include "model/minimax_m2_for_causal_lm.hpp"
+#include "parallel/lockstep.hpp"
 
 namespace m2 {
 

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "comm/work_queue.hpp"
+#include "comm/mpi/work_queue.hpp"
 
 namespace m2 {
 

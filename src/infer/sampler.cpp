@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "core/error.hpp"
-#include "kernels/math.hpp"
-#include "kernels/random_fill.hpp"
+#include "kernels/common/math.hpp"
+#include "kernels/common/philox.hpp"
 
 namespace m2 {
 namespace {

@@ -9,10 +9,10 @@
 
 #include "config/deck.hpp"
 #include "infer/batch_scheduler.hpp"
-#include "infer/lockstep.hpp"
 #include "infer/prompt_queue.hpp"
 #include "infer/prompts.hpp"
-#include "model/token_scorer.hpp"
+#include "infer/token_scorer.hpp"
+#include "parallel/lockstep.hpp"
 
 namespace m2 {
 

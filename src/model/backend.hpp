@@ -3,9 +3,9 @@
 
 #include "config/backend_config.hpp"
 #include "config/moe_config.hpp"
-#include "kernels/gemm.hpp"
-#include "kernels/rms_norm.hpp"
-#include "kernels/router.hpp"
+#include "kernels/gemm/gemm.hpp"
+#include "kernels/moe/router.hpp"
+#include "kernels/rowwise/rms_norm.hpp"
 
 namespace m2 {
 

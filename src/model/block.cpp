@@ -3,8 +3,8 @@
 
 #include <fmt/format.h>
 
-#include "kernels/residual_add.hpp"
-#include "kernels/rms_norm.hpp"
+#include "kernels/rowwise/residual_add.hpp"
+#include "kernels/rowwise/rms_norm.hpp"
 #include "model/backend.hpp"
 #include "model/initialize.hpp"
 

@@ -2,8 +2,8 @@
 #include "model/gate.hpp"
 
 #include "core/operation_log.hpp"
-#include "kernels/gemm.hpp"
-#include "kernels/router.hpp"
+#include "kernels/gemm/gemm.hpp"
+#include "kernels/moe/router.hpp"
 #include "model/backend.hpp"
 #include "model/initialize.hpp"
 

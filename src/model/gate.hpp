@@ -7,7 +7,7 @@
 #include "config/backend_config.hpp"
 #include "config/minimax_m2_config.hpp"
 #include "config/moe_config.hpp"
-#include "kernels/weight.hpp"
+#include "kernels/weights/weight.hpp"
 #include "model/activations.hpp"
 #include "model/parameter.hpp"
 

@@ -3,9 +3,9 @@
 
 #include <type_traits>
 
-#include "kernels/grouped_gemm.hpp"
-#include "kernels/grouped_swiglu.hpp"
-#include "kernels/swiglu.hpp"
+#include "kernels/gemm/grouped_gemm.hpp"
+#include "kernels/gemm/grouped_swiglu.hpp"
+#include "kernels/rowwise/swiglu.hpp"
 #include "model/backend.hpp"
 #include "model/initialize.hpp"
 

@@ -8,8 +8,8 @@
 #include "config/backend_config.hpp"
 #include "config/minimax_m2_config.hpp"
 #include "config/moe_config.hpp"
-#include "kernels/weight.hpp"
-#include "model/expert_rows.hpp"
+#include "kernels/weights/weight.hpp"
+#include "model/dispatch/expert_rows.hpp"
 #include "model/parameter.hpp"
 
 namespace m2 {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/random_fill.hpp"
+#include "kernels/weights/random_fill.hpp"
 #include "model/parameter.hpp"
 
 namespace m2 {

@@ -6,7 +6,7 @@
 
 #include "config/minimax_m2_config.hpp"
 #include "core/views.hpp"
-#include "kernels/kv_cache.hpp"
+#include "kernels/attention/kv_cache.hpp"
 
 namespace m2 {
 

@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "core/operation_log.hpp"
-#include "kernels/attention.hpp"
-#include "kernels/rope.hpp"
+#include "kernels/attention/attention.hpp"
+#include "kernels/attention/rope.hpp"
 #include "model/backend.hpp"
 #include "model/initialize.hpp"
 

@@ -6,7 +6,7 @@
 
 #include "config/backend_config.hpp"
 #include "config/minimax_m2_config.hpp"
-#include "kernels/weight.hpp"
+#include "kernels/weights/weight.hpp"
 #include "model/activations.hpp"
 #include "model/packed_batch.hpp"
 #include "model/parameter.hpp"

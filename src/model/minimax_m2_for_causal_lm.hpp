@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/gemm.hpp"
+#include "kernels/gemm/gemm.hpp"
 #include "model/forward_options.hpp"
 #include "model/minimax_m2_model.hpp"
 

@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernels/embedding.hpp"
-#include "kernels/rms_norm.hpp"
+#include "core/host_copy.hpp"
+#include "kernels/rowwise/embedding.hpp"
+#include "kernels/rowwise/rms_norm.hpp"
 #include "model/backend.hpp"
 #include "model/initialize.hpp"
 
@@ -100,11 +101,8 @@ void MiniMaxM2Model::count_expert_load(const ExecSpace& exec) {
 std::vector<std::vector<std::int64_t>> MiniMaxM2Model::expert_load(const ExecSpace& exec) const {
   std::vector<std::vector<std::int64_t>> load;
   for (const Block& block : layers) {
-    std::vector<std::int64_t>& layer = load.emplace_back(block.mlp.load_E.extent(0));
-    Kokkos::deep_copy(exec, Kokkos::View<std::int64_t*, Kokkos::LayoutRight, HostSpace>(layer.data(), layer.size()),
-                      block.mlp.load_E);
+    load.push_back(to_host(exec, block.mlp.load_E, "m2::expert_load: the host reads the counts"));
   }
-  exec.fence("m2::expert_load: the host reads the counts");
   return load;
 }
 

@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "core/operation_log.hpp"
+#include "model/dispatch/token_dispatcher.hpp"
 #include "model/gate.hpp"
 #include "model/grouped_experts.hpp"
 #include "model/packed_batch.hpp"
-#include "model/token_dispatcher.hpp"
 
 namespace m2 {
 

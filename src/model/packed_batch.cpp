@@ -2,17 +2,16 @@
 #include "model/packed_batch.hpp"
 
 #include "core/error.hpp"
-#include "kernels/rope.hpp"
+#include "core/host_copy.hpp"
+#include "kernels/attention/rope.hpp"
 
 namespace m2 {
 namespace {
 
 template <class T>
-void copy_to_device(const ExecSpace& exec, const std::vector<T>& from, const View1D<T>& to) {
+void fill_buffer(const ExecSpace& exec, const std::vector<T>& from, const View1D<T>& to) {
   M2_REQUIRE(from.size() == to.extent(0), "packed batch: {} tokens, the buffers are for {}", from.size(), to.extent(0));
-  Kokkos::deep_copy(
-      exec, to,
-      Kokkos::View<const T*, Kokkos::LayoutRight, HostSpace, Kokkos::MemoryUnmanaged>(from.data(), from.size()));
+  copy_to_device(exec, from, to);
 }
 
 }  // namespace
@@ -36,11 +35,11 @@ PackedBatch::PackedBatch(std::int64_t num_tokens, int rotary_dim, Workspace& wor
 
 void PackedBatch::fill(const ExecSpace& exec, const PackedTokens& tokens, KVCache& cache, double rope_theta,
                        bool round_rope) {
-  copy_to_device(exec, tokens.token_T, token_T);
-  copy_to_device(exec, tokens.position_T, position_T);
-  copy_to_device(exec, tokens.sequence_T, sequence_T);
-  copy_to_device(exec, tokens.cache_position_T, cache_position_T);
-  copy_to_device(exec, tokens.skip_experts_T, skip_experts_T);
+  fill_buffer(exec, tokens.token_T, token_T);
+  fill_buffer(exec, tokens.position_T, position_T);
+  fill_buffer(exec, tokens.sequence_T, sequence_T);
+  fill_buffer(exec, tokens.cache_position_T, cache_position_T);
+  fill_buffer(exec, tokens.skip_experts_T, skip_experts_T);
   block_table_BN = cache.block_table(exec);
   rope_table(exec, position_T, 2 * cos_TJ.extent_int(1), rope_theta, round_rope, cos_TJ, sin_TJ);
 }

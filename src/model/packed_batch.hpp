@@ -6,7 +6,7 @@
 
 #include "core/views.hpp"
 #include "core/workspace.hpp"
-#include "kernels/kv_cache.hpp"
+#include "kernels/attention/kv_cache.hpp"
 #include "model/kv_cache.hpp"
 
 namespace m2 {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/dtype.hpp"
-#include "kernels/weight.hpp"
+#include "kernels/weights/weight.hpp"
 
 namespace m2 {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/hugging_face_sink.hpp"
+#include "checkpoint/formats/hugging_face_sink.hpp"
 #include "checkpoint/tensor_source.hpp"
 
 namespace m2::test {

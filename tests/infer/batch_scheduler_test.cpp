@@ -3,7 +3,7 @@
 
 #include <gmock/gmock.h>
 
-#include "fixture.hpp"
+#include "infer/fixture.hpp"
 
 namespace m2 {
 namespace {

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 
 #include "core/error.hpp"
-#include "fixture.hpp"
+#include "infer/fixture.hpp"
 
 namespace m2 {
 namespace {

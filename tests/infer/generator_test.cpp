@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "fixture.hpp"
+#include "infer/fixture.hpp"
 #include "infer/scorer.hpp"
 #include "support/compare.hpp"
 

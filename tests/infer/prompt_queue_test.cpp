@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 
 #include "comm/one_rank.hpp"
-#include "infer/lockstep.hpp"
+#include "parallel/lockstep.hpp"
 
 namespace m2 {
 namespace {

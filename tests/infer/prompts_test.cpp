@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "core/error.hpp"
-#include "fixture.hpp"
+#include "infer/fixture.hpp"
 #include "text/chat_template.hpp"
 
 namespace m2 {

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "fixture.hpp"
+#include "infer/fixture.hpp"
 #include "support/compare.hpp"
 
 namespace m2 {

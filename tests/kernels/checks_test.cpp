@@ -3,15 +3,15 @@
 #include <gmock/gmock.h>
 
 #include "core/error.hpp"
-#include "kernels/attention.hpp"
-#include "kernels/embedding.hpp"
-#include "kernels/permute.hpp"
-#include "kernels/residual_add.hpp"
-#include "kernels/rms_norm.hpp"
-#include "kernels/rope.hpp"
-#include "kernels/router.hpp"
-#include "kernels/swiglu.hpp"
-#include "kernels/token_logprob.hpp"
+#include "kernels/attention/attention.hpp"
+#include "kernels/attention/rope.hpp"
+#include "kernels/moe/permute.hpp"
+#include "kernels/moe/router.hpp"
+#include "kernels/rowwise/embedding.hpp"
+#include "kernels/rowwise/residual_add.hpp"
+#include "kernels/rowwise/rms_norm.hpp"
+#include "kernels/rowwise/swiglu.hpp"
+#include "kernels/rowwise/token_logprob.hpp"
 #include "support/exec.hpp"
 
 namespace m2::test {

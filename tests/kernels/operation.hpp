@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <random>
@@ -10,9 +11,8 @@
 #include "core/views.hpp"
 #include "support/compare.hpp"
 
-// The case table of the kernels: each struct in operations.hpp and attention_operation.hpp is one operation at one
-// size, with its inputs, its plain-loop oracle, a derived tolerance, and its bytes and FLOP. The test and the benchmark
-// use them.
+// The case table of the kernels: each struct in */*_operation*.hpp is one operation at one size, with its inputs, its
+// plain-loop oracle, a derived tolerance, and its bytes and FLOP. The test and the benchmark use them.
 //   Op(Size)                 makes inputs; a token's inputs depend on its number only
 //   Op::kName, kWidths       for the test; kRealSize for the benchmark
 //   run(exec)                launches the operation

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <tuple>
 
-#include "kernels/residual_add.hpp"
-#include "kernels/rms_norm.hpp"
+#include "kernels/rowwise/residual_add.hpp"
+#include "kernels/rowwise/rms_norm.hpp"
 #include "model/fixture.hpp"
 
 namespace m2::test {

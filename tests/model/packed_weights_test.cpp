@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "io/temporary_folder.hpp"
-#include "kernels/panel_gemm.hpp"
+#include "kernels/panels/panel_gemm.hpp"
 #include "model/minimax_m2_for_causal_lm.hpp"
 #include "support/compare.hpp"
 #include "support/exec.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "comm/session.hpp"
+#include "comm/startup/session.hpp"
 
 namespace m2::test {
 

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "checkpoint/formats/hdf5_source.hpp"
+
+#include <utility>
+
+#include "checkpoint/match_tensors.hpp"
+#include "core/error.hpp"
+
+namespace m2 {
+namespace {
+
+MiniMaxM2Config read_config(const Hdf5Reader& reader) {
+  M2_REQUIRE(reader.find(kConfigFile.dataset) != nullptr, "'{}' has no {}: it is not a checkpoint of m2-convert",
+             reader.path(), kConfigFile.dataset);
+  return MiniMaxM2Config::from_json(reader.text(kConfigFile.dataset),
+                                    reader.path() + ":" + std::string(kConfigFile.dataset));
+}
+
+}  // namespace
+
+Hdf5Source::Hdf5Source(Hdf5Reader reader)
+    : TensorSource(reader.path(), read_config(reader)), reader_(std::move(reader)) {
+  std::vector<std::string> names;
+  for (const Hdf5Dataset& dataset : reader_.datasets()) {
+    if (dataset.path.starts_with("/model/")) names.push_back(dataset.path);
+  }
+  const auto find = [this](const std::string& name) -> std::optional<FoundTensor> {
+    const Hdf5Dataset* dataset = reader_.find(name);
+    if (dataset == nullptr) return std::nullopt;
+    return FoundTensor{dataset->dtype, dataset->shape, reader_.path()};
+  };
+  std::vector<StoredTensor> tensors = match_tensors(config(), Naming::native, path(), names, find);
+  for (StoredTensor& tensor : tensors) {
+    const Hdf5Dataset& stored = dataset(tensor);
+    M2_REQUIRE(stored.num_slabs == tensor.num_slabs, "'{}': {} has {} slabs, expected {}", path(), stored.path,
+               stored.num_slabs, tensor.num_slabs);
+    tensor.slab_hashes = stored.hashes;
+  }
+  set_tensors(std::move(tensors));
+}
+
+std::optional<std::string> Hdf5Source::text(const TextFile& file) const {
+  if (reader_.find(file.dataset) == nullptr) return std::nullopt;
+  return reader_.text(file.dataset);
+}
+
+void Hdf5Source::read(const StoredTensor& tensor, std::uint64_t byte_offset, std::span<std::byte> out) const {
+  reader_.read_bytes(dataset(tensor), byte_offset, out);
+}
+
+void Hdf5Source::fetch(const StoredTensor& tensor, std::uint64_t byte_offset, std::uint64_t size_bytes,
+                       Fetch how) const {
+  reader_.fetch(dataset(tensor), byte_offset, size_bytes, how);
+}
+
+std::uint64_t Hdf5Source::disk_position(const StoredTensor& tensor, std::uint64_t byte_offset) const {
+  return dataset(tensor).offset + byte_offset;
+}
+
+std::vector<TensorLocation> Hdf5Source::locations() const {
+  std::vector<TensorLocation> locations;
+  for (const Hdf5Dataset& dataset : reader_.datasets()) {
+    locations.push_back({dataset.path, path(), dataset.offset, dataset.dtype, dataset.shape});
+  }
+  return locations;
+}
+
+const Hdf5Dataset& Hdf5Source::dataset(const StoredTensor& tensor) const {
+  return *reader_.find("/model/" + tensor.name);
+}
+
+}  // namespace m2

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "checkpoint/inspect/info.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+
+#include "core/byte_size.hpp"
+#include "io/shape.hpp"
+
+namespace m2 {
+namespace {
+
+constexpr std::array kKinds{TensorKind::embedding, TensorKind::norm,    TensorKind::attention,
+                            TensorKind::router,    TensorKind::experts, TensorKind::head};
+
+// "228,689,764,864"
+std::string grouped(std::int64_t number) {
+  std::string digits = std::to_string(number);
+  for (int at = int(digits.size()) - 3; at > 0; at -= 3) digits.insert(std::size_t(at), ",");
+  return digits;
+}
+
+std::string architecture_text(const MiniMaxM2Config& config) {
+  std::string text = "architecture  MiniMaxM2ForCausalLM\n";
+  text += fmt::format("  {} layers, hidden size {}, vocabulary {}, {} positions\n", config.num_hidden_layers,
+                      config.hidden_size, config.vocab_size, config.max_position_embeddings);
+  text += fmt::format("  {} query and {} key/value heads of {}, the first {} dimensions rotated (theta {})\n",
+                      config.num_attention_heads, config.num_key_value_heads, config.head_dim, config.rotary_dim,
+                      config.rope_theta);
+  text += fmt::format("  {} experts of width {}, {} for each token, {} scores{}\n", config.num_local_experts,
+                      config.intermediate_size, config.num_experts_per_tok,
+                      config.scoring_func == ScoringFunc::sigmoid ? "sigmoid" : "softmax",
+                      config.use_routing_bias ? ", biased choice" : "");
+  text += fmt::format("parameters    {} in all, {} for each token\n", grouped(config.num_parameters()),
+                      grouped(config.num_active_parameters()));
+  return text;
+}
+
+struct KindTotal {
+  std::int64_t num_tensors = 0;
+  std::int64_t num_parameters = 0;
+  std::uint64_t bytes = 0;
+  std::set<std::string_view> dtypes;
+
+  void add(const StoredTensor& tensor) {
+    bytes += tensor.size_bytes();
+    if (tensor.is_scale) return;
+    ++num_tensors;
+    num_parameters += tensor.num_values();
+    dtypes.insert(name(tensor.dtype));
+  }
+};
+
+std::string kind_row(std::string_view kind, const KindTotal& total) {
+  return fmt::format("{:<10} {:>8} {:>18} {:>10}  {}\n", kind, total.num_tensors, grouped(total.num_parameters),
+                     byte_size_text(total.bytes), fmt::join(total.dtypes, ", "));
+}
+
+std::string kinds_table(const TensorSource& source) {
+  std::map<TensorKind, KindTotal> totals;
+  KindTotal all;
+  for (const StoredTensor& tensor : source.tensors()) {
+    totals[tensor.kind].add(tensor);
+    all.add(tensor);
+  }
+  std::string text = fmt::format("{:<10} {:>8} {:>18} {:>10}  {}\n", "kind", "tensors", "parameters", "size", "dtype");
+  for (const TensorKind kind : kKinds) text += kind_row(name(kind), totals[kind]);
+  return text + kind_row("all", all);
+}
+
+std::string texts_line(const TensorSource& source) {
+  std::vector<std::string> texts;
+  for (const TextFile& file : kTextFiles) {
+    if (const auto text = source.text(file)) {
+      texts.push_back(fmt::format("{} ({})", file.file_name, byte_size_text(text->size())));
+    }
+  }
+  return fmt::format("texts         {}\n", fmt::join(texts, ", "));
+}
+
+std::string tensors_table(const std::vector<TensorLocation>& locations) {
+  std::size_t width = 0;
+  for (const TensorLocation& location : locations) width = std::max(width, location.name.size());
+  std::string text =
+      fmt::format("\n{:<{}}  {:<13}  {:<20}  {:>14}  {}\n", "tensor", width, "dtype", "shape", "offset", "file");
+  for (const TensorLocation& location : locations) {
+    text += fmt::format("{:<{}}  {:<13}  {:<20}  {:>14}  {}\n", location.name, width, name(location.dtype),
+                        shape_text(location.shape), location.offset, location.file);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string info_text(const TensorSource& source, bool list_tensors) {
+  const std::vector<TensorLocation> locations = source.locations();
+  std::set<std::string_view> files;
+  for (const TensorLocation& location : locations) files.insert(location.file);
+  std::string text = architecture_text(source.config());
+  text += fmt::format("files         {}\n", files.size());
+  text += texts_line(source);
+  text += "\n" + kinds_table(source);
+  if (list_tensors) text += tensors_table(locations);
+  return text;
+}
+
+}  // namespace m2

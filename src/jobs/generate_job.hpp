@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "comm/communicator.hpp"
+#include "config/deck.hpp"
+
+namespace m2 {
+
+/// Continues prompts: `job: generate`. Arguments and errors: run_job().
+void run_generate(const Deck& deck, Communicator& world, bool check_only);
+
+}  // namespace m2

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a model's weights: allocated, filled with random numbers, replaced, laid out for the processor.
+#include <cmath>
+
+#include "model/backend.hpp"
+#include "model/initialize.hpp"
+#include "model/minimax_m2_for_causal_lm.hpp"
+
+namespace m2 {
+namespace {
+
+void require_embedding(const char* name, const Weight& weight, const MiniMaxM2Config& config) {
+  M2_REQUIRE(weight.num_matrices() == 1 && weight.num_rows() == config.vocab_size &&
+                 weight.num_columns() == config.hidden_size,
+             "{}: found {} x {} x {}, expected 1 x {} x {}", name, weight.num_matrices(), weight.num_rows(),
+             weight.num_columns(), config.vocab_size, config.hidden_size);
+  M2_REQUIRE(weight.dtype() != DType::float8_e4m3fn, "{}: found float8_e4m3fn, expected float32 or bfloat16", name);
+}
+
+}  // namespace
+
+void MiniMaxM2ForCausalLM::set_input_embeddings(const Weight& weight) {
+  require_embedding("set_input_embeddings", weight, config_);
+  model.embed_tokens = weight;
+}
+
+void MiniMaxM2ForCausalLM::set_output_embeddings(const Weight& weight) {
+  require_embedding("set_output_embeddings", weight, config_);
+  lm_head = weight;
+}
+
+void MiniMaxM2ForCausalLM::initialize_weights(DType dtype, std::uint64_t seed) {
+  M2_REQUIRE(dtype == DType::float32 || dtype == DType::bfloat16 || dtype == DType::float8_e4m3fn,
+             "initialize_weights: dtype {} is not float32, bfloat16 or float8_e4m3fn", name(dtype));
+  for (Parameter& parameter : parameters()) parameter.allocate(exec_, initial_dtype(parameter, dtype, dtype_));
+  init_weights(seed);
+  pack_weights();
+}
+
+void MiniMaxM2ForCausalLM::init_weights(std::uint64_t seed) {
+  unpack_weights();
+  model.init_weights(exec_, seed);
+  const float deviation = 1.0f / std::sqrt(float(config_.hidden_size));
+  fill_normal(exec_, seed, parameters().back(), {.mean = 0.0f, .deviation = deviation, .bound = 3 * deviation});
+}
+
+void MiniMaxM2ForCausalLM::pack_weights() {
+  for (const Parameter& parameter : parameters()) {
+    if (parameter.weight) parameter.weight->set_layout(exec_, parameter.layout(parameter.weight->dtype()));
+  }
+}
+
+void MiniMaxM2ForCausalLM::unpack_weights() {
+  for (const Parameter& parameter : parameters()) {
+    if (parameter.weight) parameter.weight->set_layout(exec_, WeightLayout::rows);
+  }
+}
+
+std::vector<Parameter> MiniMaxM2ForCausalLM::parameters() {
+  std::vector<Parameter> list = model.parameters();
+  list.push_back({.name = "lm_head", .shape = {config_.vocab_size, config_.hidden_size}, .weight = &lm_head});
+  for (Parameter& parameter : list) {
+    const LinearBackend choice = parameter.experts.empty() ? backend_.linear : backend_.experts;
+    parameter.may_be_panels = parameter.weight && parameter.weight != &model.embed_tokens &&
+                              dtype_ == DType::bfloat16 && provider_of(choice) == GemmProvider::kokkos;
+  }
+  return list;
+}
+
+}  // namespace m2

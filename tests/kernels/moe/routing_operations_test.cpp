@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/moe/routing_operations.hpp"
+#include "kernels/operation_test.hpp"
+
+namespace m2::test {
+namespace {
+
+using Operations = ::testing::Types<RouteOp<ScoreFunction::sigmoid>, RouteOp<ScoreFunction::softmax>, CombineOp<float>,
+                                    CombineOp<Bf16>, GatherRowsOp<float>, GatherRowsOp<Bf16>>;
+INSTANTIATE_TYPED_TEST_SUITE_P(Moe, Operation, Operations);
+
+}  // namespace
+}  // namespace m2::test
