@@ -141,7 +141,8 @@ void read_dtype(hid_t dataset, Hdf5Dataset& out) {
 void read_shape(hid_t dataset, Hdf5Dataset& out) {
   const Hdf5Handle space(H5Dget_space(dataset), H5Sclose, "read the shape of '" + out.path + "'");
   const int rank = check_hdf5(H5Sget_simple_extent_ndims(space), "read the rank of '" + out.path + "'");
-  std::vector<hsize_t> extents(std::size_t(rank));
+  std::vector<hsize_t> extents;
+  extents.resize(std::size_t(rank));
   check_hdf5(H5Sget_simple_extent_dims(space, extents.data(), nullptr), "read the shape of '" + out.path + "'");
   out.shape.assign(extents.begin(), extents.end());
   const auto size = checked_size_bytes(out.dtype, out.shape);

@@ -160,6 +160,21 @@ std::string without_comments(std::string_view text) { return blanked(text, false
 
 std::string without_literals(std::string_view text) { return blanked(text, true); }
 
+std::string without_directives(std::string_view code) {
+  std::string out(code);
+  for (std::size_t begin = 0; begin < out.size();) {
+    std::size_t end = std::min(out.find('\n', begin), out.size());
+    const std::size_t first = skip_spaces(out, begin);
+    if (first < end && out[first] == '#') {
+      while (end < out.size() && end > begin && out[end - 1] == '\\')
+        end = std::min(out.find('\n', end + 1), out.size());
+      blank(out, begin, end);
+    }
+    begin = end + 1;
+  }
+  return out;
+}
+
 int line_of(std::string_view text, std::size_t position) {
   return 1 + int(std::ranges::count(text.substr(0, position), '\n'));
 }

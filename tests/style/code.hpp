@@ -24,6 +24,9 @@ std::string without_comments(std::string_view text);
 /// The same with the contents of string and character literals blanked out too.
 std::string without_literals(std::string_view text);
 
+/// `code` with the preprocessor's lines blanked out, continued ones too.
+std::string without_directives(std::string_view code);
+
 /// 1-based line of a character.
 int line_of(std::string_view text, std::size_t position);
 

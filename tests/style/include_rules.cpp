@@ -56,17 +56,20 @@ struct Vendor {
 };
 
 const std::vector<Vendor> kVendors{
-    {"mpi\\.h", {"comm"}, false},
-    {"nccl\\.h", {"comm"}, false},
+    {"mpi\\.h", {"comm/mpi"}, false},
+    {"nccl\\.h", {"comm/nccl"}, false},
     {"(hdf5|H5.*)\\.h(pp)?", {"io"}, false},
     {"xxh(ash|3)\\.h", {"io"}, false},
     {"yaml-cpp/.*", {"config"}, false},
     {"pcre2\\.h", {"text"}, false},
-    {"nlohmann/.*", {"config", "io", "text", "checkpoint", "infer"}, false},
-    {"(oneapi/)?dnnl.*", {"kernels"}, true},
-    {"Kokkos(Blas|Batched|Kernels|Sparse).*", {"kernels"}, true},
-    {"cublas.*", {"kernels"}, true},
-    {"cudnn.*", {"kernels"}, true},
+    {"nlohmann/.*",
+     {"config", "io", "text", "parallel", "checkpoint", "checkpoint/formats", "checkpoint/inspect", "infer", "bench",
+      "jobs"},
+     false},
+    {"(oneapi/)?dnnl.*", {"kernels/gemm"}, true},
+    {"Kokkos(Blas|Batched|Kernels|Sparse).*", {"kernels/gemm"}, true},
+    {"cublas.*", {"kernels/gemm"}, true},
+    {"cudnn.*", {"kernels/attention"}, true},
     {"CLI/.*", {"apps"}, false},
 };
 
@@ -93,21 +96,62 @@ std::vector<Include> includes(const File& file) {
 
 std::string first_part(const std::string& path) { return path.substr(0, path.find('/')); }
 
-// "kernels" for src/kernels/x.cpp, "apps" for apps/m2.cpp, nothing for files that have no level.
+// The folder of a path below src that has a level: "comm/mpi" for comm/mpi/mpi_call.hpp. One that has none is returned
+// whole, for the message.
+std::string leveled_folder(const std::string& path_below_src) {
+  const std::string inner = path_below_src.substr(0, path_below_src.rfind('/'));
+  for (std::string folder = inner;; folder = folder.substr(0, folder.rfind('/'))) {
+    if (kLevels.contains(folder)) return folder == first_part(folder) && folder != inner ? inner : folder;
+    if (folder.find('/') == std::string::npos) return inner;
+  }
+}
+
+// "kernels/gemm" for src/kernels/gemm/x.cpp, "apps" for apps/m2.cpp, nothing for files that have no level.
 std::optional<std::string> folder_of(const std::string& path) {
   if (path.starts_with("apps/")) return "apps";
-  if (path.starts_with("src/") && path.find('/', 4) != std::string::npos) return first_part(path.substr(4));
+  if (path.starts_with("src/") && path.find('/', 4) != std::string::npos) return leveled_folder(path.substr(4));
   return std::nullopt;
 }
 
 bool is_source(const std::string& path) { return path.ends_with(".cpp") || path.ends_with(".hpp"); }
 
+bool are_neighbours(const std::string& a, const std::string& b) {
+  const std::string top_a = first_part(a), top_b = first_part(b);
+  return top_a != top_b && std::ranges::any_of(kNeighbours, [&](const std::set<std::string>& line) {
+           return line.contains(top_a) && line.contains(top_b);
+         });
+}
+
 bool may_include(const std::string& folder, const std::string& included) {
-  return folder == included || kLevels.at(included) < kLevels.at(folder);
+  if (folder == included) return true;
+  return kLevels.at(included) < kLevels.at(folder) && !are_neighbours(folder, included);
+}
+
+// Whether an include names a folder of src: "io/file.hpp", and <text/b.hpp> that should be written with quotes.
+bool is_below_src(const std::string& path) {
+  static const std::set<std::string> kTops = [] {
+    std::set<std::string> tops;
+    for (const auto& [folder, level] : kLevels) tops.insert(first_part(folder));
+    return tops;
+  }();
+  return path.find('/') != std::string::npos && kTops.contains(first_part(path));
 }
 
 std::string own_header(const std::string& path) {
   return path.starts_with("src/") && path.ends_with(".cpp") ? path.substr(4, path.size() - 8) + ".hpp" : "";
+}
+
+std::optional<std::string> layer_breach(const File& file, const std::string& folder, const Include& include,
+                                        const std::set<std::string>& paths) {
+  const auto& [line, path, quoted] = include;
+  const bool beside = folder == "apps" && paths.contains("apps/" + path);
+  if (quoted && !is_below_src(path) && !beside) {
+    return fmt::format("{}:{}: includes \"{}\"; write the path relative to src", file.path, line, path);
+  }
+  if (!is_below_src(path)) return std::nullopt;
+  const std::string included = leveled_folder(path);
+  if (kLevels.contains(included) && may_include(folder, included)) return std::nullopt;
+  return fmt::format("{}:{}: {} includes {} (\"{}\"), which is not below it", file.path, line, folder, included, path);
 }
 
 }  // namespace
@@ -125,21 +169,35 @@ Breaches layer_breaches(const std::vector<File>& files) {
       continue;
     }
     const std::vector<Include> found = includes(file);
-    for (const auto& [line, path, quoted] : found) {
-      const std::string included = first_part(path);
-      const bool beside = *folder == "apps" && paths.contains("apps/" + path);
-      if (quoted && !kLevels.contains(included) && !beside) {
-        breaches.push_back(
-            fmt::format("{}:{}: includes \"{}\"; write the path relative to src", file.path, line, path));
-      } else if (kLevels.contains(included) && path != included && !may_include(*folder, included)) {
-        breaches.push_back(fmt::format("{}:{}: {} includes {} (\"{}\"), which is not below it", file.path, line,
-                                       *folder, included, path));
-      }
+    for (const Include& include : found) {
+      if (auto breach = layer_breach(file, *folder, include, paths)) breaches.push_back(std::move(*breach));
     }
     const std::string header = own_header(file.path);
     if (paths.contains("src/" + header) && (found.empty() || found[0].path != header)) {
       breaches.push_back(fmt::format("{}: includes something before its own \"{}\"", file.path, header));
     }
+  }
+  return breaches;
+}
+
+Breaches cycle_breaches(const std::vector<File>& files) {
+  std::map<std::string, std::vector<std::string>> included_by;
+  for (const File& file : files) {
+    if (!is_source(file.path) || !file.path.starts_with("src/")) continue;
+    for (const Include& include : includes(file)) included_by[file.path].push_back("src/" + include.path);
+  }
+  Breaches breaches;
+  std::map<std::string, int> state;  // 1: being looked at, 2: done
+  const auto visit = [&](const auto& self, const std::string& path) -> void {
+    state[path] = 1;
+    for (const std::string& next : included_by[path]) {
+      if (state[next] == 1) breaches.push_back(fmt::format("{}: includes {}, which includes it in turn", path, next));
+      if (state[next] == 0) self(self, next);
+    }
+    state[path] = 2;
+  };
+  for (const File& file : files) {
+    if (state[file.path] == 0) visit(visit, file.path);
   }
   return breaches;
 }

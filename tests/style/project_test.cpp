@@ -38,6 +38,14 @@ TEST_F(Project, FilesOfEveryKindAreRead) {
 
 TEST_F(Project, IncludesFollowTheLevels) { EXPECT_THAT(layer_breaches(files()), IsEmpty()); }
 
+TEST_F(Project, NoHeaderIncludesItself) { EXPECT_THAT(cycle_breaches(files()), IsEmpty()); }
+
+TEST_F(Project, FilesAndFunctionsAreShort) { EXPECT_THAT(in_each(length_breaches), IsEmpty()); }
+
+TEST_F(Project, ConstantsAndCastsAreSpelledOneWay) { EXPECT_THAT(in_each(spelling_breaches), IsEmpty()); }
+
+TEST_F(Project, TheBackendIsChosenByCMakeAboveKernels) { EXPECT_THAT(in_each(backend_breaches), IsEmpty()); }
+
 TEST_F(Project, VendorHeadersStayInTheirFolder) { EXPECT_THAT(vendor_breaches(files()), IsEmpty()); }
 
 TEST_F(Project, ConfigIoAndTextAreFreeOfKokkos) { EXPECT_THAT(kokkos_free_breaches(files()), IsEmpty()); }

@@ -27,13 +27,30 @@ TEST(Code, CallsAreFoundWithTheirArguments) {
 Breaches layers(const std::string& path, const std::string& include) { return layer_breaches({{path, include}}); }
 
 TEST(Layers, OnlyLowerFoldersMayBeIncluded) {
-  EXPECT_THAT(layers("src/model/a.cpp", "#include \"kernels/b.hpp\"\n#include <vector>"), IsEmpty());
+  EXPECT_THAT(layers("src/model/a.cpp", "#include \"kernels/gemm/b.hpp\"\n#include <vector>"), IsEmpty());
   EXPECT_THAT(layers("src/model/a.cpp", "// #include \"infer/b.hpp\""), IsEmpty());
   EXPECT_THAT(layers("src/core/a.hpp", "\n#include \"io/b.hpp\""),
               ElementsAre("src/core/a.hpp:2: core includes io (\"io/b.hpp\"), which is not below it"));
   EXPECT_THAT(layers("src/io/a.cpp", "#include <text/b.hpp>"), ElementsAre(HasSubstr("io includes text")));
-  EXPECT_THAT(layers("src/train/a.cpp", "#include \"infer/b.hpp\""), ElementsAre(HasSubstr("train includes infer")));
+  EXPECT_THAT(layers("src/checkpoint/a.cpp", "#include \"infer/b.hpp\""),
+              ElementsAre(HasSubstr("checkpoint includes infer")));
+  EXPECT_THAT(layers("src/train/a.cpp", "#include \"bench/b.hpp\""), ElementsAre(HasSubstr("train includes bench")));
   EXPECT_THAT(layers("src/infer/a.cpp", "#include \"apps/b.hpp\""), ElementsAre(HasSubstr("infer includes apps")));
+}
+
+TEST(Layers, FoldersInsideAFolderHaveLevelsToo) {
+  EXPECT_THAT(layers("src/kernels/gemm/a.cpp", "#include \"kernels/weights/b.hpp\""), IsEmpty());
+  EXPECT_THAT(layers("src/kernels/gemm/a.cpp", "#include \"kernels/moe/b.hpp\""),
+              ElementsAre(HasSubstr("kernels/gemm includes kernels/moe")));
+  EXPECT_THAT(layers("src/kernels/common/a.hpp", "#include \"kernels/gemm/b.hpp\""),
+              ElementsAre(HasSubstr("kernels/common includes kernels/gemm")));
+  EXPECT_THAT(layers("src/model/dispatch/a.hpp", "#include \"model/b.hpp\""),
+              ElementsAre(HasSubstr("model/dispatch includes model")));
+  EXPECT_THAT(layers("src/comm/startup/a.cpp", "#include \"comm/nccl/b.hpp\""), IsEmpty());
+  EXPECT_THAT(layers("src/kernels/gemm/a.cpp", "#include \"comm/b.hpp\""),
+              ElementsAre(HasSubstr("kernels/gemm includes comm")));
+  EXPECT_THAT(layers("src/comm/startup/a.cpp", "#include \"config/b.hpp\""),
+              ElementsAre(HasSubstr("comm/startup includes config")));
 }
 
 TEST(Layers, PathsAreRelativeToSrc) {
@@ -44,6 +61,8 @@ TEST(Layers, PathsAreRelativeToSrc) {
 
 TEST(Layers, ANewFolderNeedsALevel) {
   EXPECT_THAT(layers("src/util/a.cpp", ""), ElementsAre(HasSubstr("folder util has no level")));
+  EXPECT_THAT(layers("src/kernels/a.cpp", ""), ElementsAre(HasSubstr("folder kernels has no level")));
+  EXPECT_THAT(layers("src/io/deep/a.cpp", ""), ElementsAre(HasSubstr("folder io/deep has no level")));
 }
 
 TEST(Layers, TheOwnHeaderComesFirst) {
@@ -51,6 +70,55 @@ TEST(Layers, TheOwnHeaderComesFirst) {
   EXPECT_THAT(layer_breaches({header, {"src/io/a.cpp", "#include \"io/a.hpp\"\n#include <vector>"}}), IsEmpty());
   EXPECT_THAT(layer_breaches({header, {"src/io/a.cpp", "#include <vector>\n#include \"io/a.hpp\""}}),
               ElementsAre(HasSubstr("before its own \"io/a.hpp\"")));
+}
+
+TEST(Cycles, AreFound) {
+  const File a{"src/io/a.hpp", "#include \"io/b.hpp\""}, c{"src/io/c.hpp", ""};
+  EXPECT_THAT(cycle_breaches({a, {"src/io/b.hpp", "#include \"io/c.hpp\""}, c}), IsEmpty());
+  EXPECT_THAT(cycle_breaches({a, {"src/io/b.hpp", "#include \"io/a.hpp\""}, c}),
+              ElementsAre("src/io/b.hpp: includes src/io/a.hpp, which includes it in turn"));
+}
+
+std::string lines(int count) {
+  std::string text;
+  for (int i = 0; i < count; ++i) text += "  x();\n";
+  return text;
+}
+
+TEST(Lengths, OfFilesAndFunctions) {
+  const auto breaches = [](const std::string& text) { return length_breaches({"src/io/a.cpp", text}); };
+  EXPECT_THAT(breaches("void f() {\n" + lines(58) + "}\n"), IsEmpty());
+  EXPECT_THAT(breaches("int g;\n\nvoid f() {\n" + lines(59) + "}\n"),
+              ElementsAre("src/io/a.cpp:3: 61 lines in one function, at most 60: void f() {"));
+  EXPECT_THAT(breaches("namespace m2 {\nclass A {\n  A() : b(1) {\n" + lines(59) + "  }\n  int b;\n};\n}\n"),
+              ElementsAre(HasSubstr("61 lines in one function")));
+  EXPECT_THAT(breaches("void f() {\n  const auto g = [&] {\n" + lines(58) + "  };\n}\n"),
+              ElementsAre(HasSubstr("62 lines in one function")));
+  EXPECT_THAT(breaches("const std::vector<int> kTable{\n" + lines(100) + "};\n"), IsEmpty());
+  EXPECT_THAT(breaches("// a comment\n" + std::string(299, '\n')), IsEmpty());
+  EXPECT_THAT(breaches(std::string(301, '\n')), ElementsAre("src/io/a.cpp: 301 lines in one file, at most 300"));
+}
+
+TEST(Spelling, OfConstantsAndCasts) {
+  const auto breaches = [](const std::string& text) { return spelling_breaches({"src/io/a.cpp", text}); };
+  EXPECT_THAT(breaches("constexpr int kLineBytes = 1; auto x = std::size_t(y); auto* p = static_cast<char*>(q);"),
+              IsEmpty());
+  EXPECT_THAT(breaches("auto c = static_cast<unsigned char>(d); int f(int);"), IsEmpty());
+  EXPECT_THAT(breaches("\nconstexpr int kLine_bytes = 1;"),
+              ElementsAre("src/io/a.cpp:2: 'kLine_bytes': constants are kCamelCase, units included"));
+  EXPECT_THAT(breaches("auto x = static_cast<std::size_t>(y);"),
+              ElementsAre("src/io/a.cpp:1: 'static_cast<std::size_t>': write T(x)"));
+  EXPECT_THAT(breaches("auto x = (int)y;"), ElementsAre(HasSubstr("write T(x)")));
+}
+
+TEST(Backend, IsNoBusinessOfThePreprocessorAboveKernels) {
+  const std::string text = "#include <vector>\n#ifdef KOKKOS_ENABLE_CUDA\n#endif\n";
+  EXPECT_THAT(backend_breaches({"src/kernels/gemm/a.cpp", text}), IsEmpty());
+  EXPECT_THAT(backend_breaches({"src/comm/mpi/a.cpp", text}), IsEmpty());
+  EXPECT_THAT(backend_breaches({"src/model/a.cpp", "// #ifdef KOKKOS_ENABLE_CUDA\n"}), IsEmpty());
+  EXPECT_THAT(backend_breaches({"src/model/a.cpp", text}), ElementsAre(HasSubstr("src/model/a.cpp:2:")));
+  EXPECT_THAT(backend_breaches({"apps/a.cpp", "#if defined(__CUDACC__)\n#endif"}),
+              ElementsAre(HasSubstr("apps/a.cpp:1")));
 }
 
 TEST(Vendors, AHeaderStaysInItsFolder) {
@@ -66,9 +134,9 @@ TEST(Vendors, AHeaderStaysInItsFolder) {
 }
 
 TEST(Vendors, AProviderIsOneFile) {
-  EXPECT_THAT(
-      vendor_breaches({{"src/kernels/a.cpp", "#include <dnnl.hpp>"}, {"src/kernels/b.cpp", "#include <dnnl.hpp>"}}),
-      ElementsAre(HasSubstr("src/kernels/b.cpp:1: includes <dnnl.hpp> as src/kernels/a.cpp does")));
+  EXPECT_THAT(vendor_breaches({{"src/kernels/gemm/a.cpp", "#include <dnnl.hpp>"},
+                               {"src/kernels/gemm/b.cpp", "#include <dnnl.hpp>"}}),
+              ElementsAre(HasSubstr("src/kernels/gemm/b.cpp:1: includes <dnnl.hpp> as src/kernels/gemm/a.cpp does")));
 }
 
 TEST(KokkosFree, EvenThroughAnotherHeader) {
