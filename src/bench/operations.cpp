@@ -161,13 +161,13 @@ class Operations {
   }
 
   void add_attention(std::string shape, int num_sequences, int tokens_each, int positions) {
-    const int blocks = (positions + kKvBlock - 1) / kKvBlock, num_blocks = blocks * num_sequences;
-    const View2D<T> k = random_matrix<T>(exec_, num_blocks * kKvHeads, kHeadSize * kKvBlock);
-    const View2D<T> v = random_matrix<T>(exec_, num_blocks * kKvHeads, kHeadSize * kKvBlock);
-    const KvBlocks<T> cache{.k_NGCP = View4D<T>(k.data(), num_blocks, kKvHeads, kHeadSize, kKvBlock),
-                            .v_NGPC = View4D<T>(v.data(), num_blocks, kKvHeads, kKvBlock, kHeadSize)};
+    const int pages = (positions + kKvPage - 1) / kKvPage, num_pages = pages * num_sequences;
+    const View2D<T> k = random_matrix<T>(exec_, num_pages * kKvHeads, kHeadSize * kKvPage);
+    const View2D<T> v = random_matrix<T>(exec_, num_pages * kKvHeads, kHeadSize * kKvPage);
+    const KvPages<T> cache{.k_NGCP = View4D<T>(k.data(), num_pages, kKvHeads, kHeadSize, kKvPage),
+                           .v_NGPC = View4D<T>(v.data(), num_pages, kKvHeads, kKvPage, kHeadSize)};
     std::vector<int> table, sequence, position;
-    for (int block = 0; block < num_blocks; ++block) table.push_back(block);
+    for (int page = 0; page < num_pages; ++page) table.push_back(page);
     for (int b = 0; b < num_sequences; ++b) {
       for (int t = 0; t < tokens_each; ++t) {
         sequence.push_back(b);
@@ -176,7 +176,7 @@ class Operations {
     }
     const View1D<int> table_on_device = on_device(table);
     const BatchLayout layout{on_device(sequence), on_device(position),
-                             View2D<const int>(table_on_device.data(), num_sequences, blocks)};
+                             View2D<const int>(table_on_device.data(), num_sequences, pages)};
     const int num_tokens = num_sequences * tokens_each;
     const View2D<const T> q_TN = random_matrix<T>(exec_, num_tokens, kHeads * kHeadSize);
     const View2D<T> out_TN = random_matrix<T>(exec_, num_tokens, kHeads * kHeadSize);

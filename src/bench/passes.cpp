@@ -41,7 +41,7 @@ BenchPasses::BenchPasses(MiniMaxM2ForCausalLM& model, KVCache& cache, const Benc
     sequence_B_.push_back(cache_.add_sequence());
     M2_REQUIRE(cache_.reserve(sequence_B_.back(), length),
                "bench: the KV cache has {} positions, {} sequences need {} each; lower bench.batch or bench.context",
-               cache_.num_blocks() * kKvBlock, settings.batch, length);
+               cache_.num_pages() * kKvPage, settings.batch, length);
   }
 }
 

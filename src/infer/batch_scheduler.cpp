@@ -40,8 +40,8 @@ void BatchScheduler::admit() {
     const int cache_sequence = cache_.add_sequence();
     if (!cache_.reserve(cache_sequence, next.max_length)) {
       cache_.remove_sequence(cache_sequence);
-      M2_REQUIRE(!running_.empty(), "KV cache: its {} blocks of {} positions do not hold one sequence of {} positions",
-                 cache_.num_blocks(), kKvBlock, next.max_length);
+      M2_REQUIRE(!running_.empty(), "KV cache: its {} pages of {} positions do not hold one sequence of {} positions",
+                 cache_.num_pages(), kKvPage, next.max_length);
       return;
     }
     running_.push_back({.index = next.index,

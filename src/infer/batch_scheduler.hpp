@@ -31,7 +31,7 @@ struct ScheduledStep {
 };
 
 /// Continuous batching: sequences wait, run, and leave; those that wait enter in their order as soon as a place and the
-/// cache's blocks are free. Blocks for a sequence's full length are reserved when it enters: none ever starves.
+/// cache's pages are free. Pages for a sequence's full length are reserved when it enters: none ever starves.
 class BatchScheduler {
  public:
   BatchScheduler(KVCache& cache, int max_tokens, int max_sequences);
@@ -52,7 +52,7 @@ class BatchScheduler {
   /// being read, the older ones first. Throws Error when the first waiting sequence cannot fit an empty cache.
   ScheduledStep next_step();
 
-  /// The sequence leaves; its blocks are free again.
+  /// The sequence leaves; its pages are free again.
   void remove(std::list<ScheduledSequence>::iterator sequence);
 
  private:

@@ -89,16 +89,16 @@ MemoryPlan plan_memory(MiniMaxM2ForCausalLM& model, std::span<const std::int64_t
   plan.longest = std::max<std::int64_t>(longest_first.empty() ? 1 : longest_first[0], 1);
   plan.max_sequences = std::max(int(longest_first.size()), 1);
 
-  const std::int64_t at_least = KVCache::blocks_for(plan.longest);
+  const std::int64_t at_least = KVCache::pages_for(plan.longest);
   std::int64_t wanted = 0;
-  for (const std::int64_t length : longest_first) wanted += KVCache::blocks_for(length);
-  const std::int64_t block_bytes = KVCache::block_bytes(model.config(), model.dtype());
-  plan.kv_blocks = std::max(wanted, at_least);
+  for (const std::int64_t length : longest_first) wanted += KVCache::pages_for(length);
+  const std::int64_t page_bytes = KVCache::page_bytes(model.config(), model.dtype());
+  plan.kv_pages = std::max(wanted, at_least);
   if (plan.available_bytes) {
     const std::int64_t room = *plan.available_bytes - plan.total_weight_bytes() - plan.buffer_bytes;
-    plan.kv_blocks = std::max(std::min(plan.kv_blocks, room / block_bytes), at_least);
+    plan.kv_pages = std::max(std::min(plan.kv_pages, room / page_bytes), at_least);
   }
-  plan.kv_bytes = plan.kv_blocks * block_bytes;
+  plan.kv_bytes = plan.kv_pages * page_bytes;
   return plan;
 }
 
@@ -110,13 +110,13 @@ void require_memory(const MemoryPlan& plan) {
       "available{}\n  The buffers shrink with batch.max_tokens, the cache with the longest sequence, the weights "
       "with an FP8 checkpoint{}.",
       bytes_text(plan.total_bytes()), bytes_text(plan.total_weight_bytes()), bytes_text(plan.buffer_bytes),
-      bytes_text(plan.kv_bytes), plan.kv_blocks * kKvBlock, bytes_text(*plan.available_bytes),
+      bytes_text(plan.kv_bytes), plan.kv_pages * kKvPage, bytes_text(*plan.available_bytes),
       plan.ranks_on_host > 1 ? fmt::format(" to each of the {} ranks on this host", plan.ranks_on_host) : "",
       plan.ranks_on_host > 1 ? " or more hosts" : "");
 }
 
 KVCache make_cache(const MemoryPlan& plan, const MiniMaxM2ForCausalLM& model) {
-  return KVCache(model.exec(), model.config(), model.dtype(), plan.kv_blocks, plan.max_sequences, plan.longest);
+  return KVCache(model.exec(), model.config(), model.dtype(), plan.kv_pages, plan.max_sequences, plan.longest);
 }
 
 void print_plan(const MemoryPlan& plan, const Deck& deck, const JobModel& job, const std::string& work,
@@ -142,7 +142,7 @@ void print_plan(const MemoryPlan& plan, const Deck& deck, const JobModel& job, c
   row("weights", fmt::format("{:>10}  {}", bytes_text(plan.total_weight_bytes()), weights_text(plan)));
   row("buffers", fmt::format("{:>10}  for passes of {} tokens", bytes_text(plan.buffer_bytes), deck.batch.max_tokens));
   row("KV cache", fmt::format("{:>10}  {} positions; the longest sequence has {}, up to {} run at once",
-                              bytes_text(plan.kv_bytes), plan.kv_blocks * kKvBlock, plan.longest, plan.max_sequences));
+                              bytes_text(plan.kv_bytes), plan.kv_pages * kKvPage, plan.longest, plan.max_sequences));
   row("total", fmt::format("{:>10}  of {}", bytes_text(plan.total_bytes()), available_text(plan)));
   if (!ranks.empty()) text += kRankHeader;
   for (const std::string& line : ranks) text += line;

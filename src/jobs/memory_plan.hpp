@@ -18,7 +18,7 @@ namespace m2 {
 struct MemoryPlan {
   std::map<DType, std::int64_t> weight_bytes;  ///< by the type they are stored in
   std::int64_t buffer_bytes = 0;               ///< of a pass through the model, logits included
-  std::int64_t kv_blocks = 0;                  ///< of kKvBlock positions
+  std::int64_t kv_pages = 0;                   ///< of kKvPage positions
   std::int64_t kv_bytes = 0;
   std::int64_t longest = 0;                     ///< positions of the longest sequence
   int max_sequences = 0;                        ///< that can run at once

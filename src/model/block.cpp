@@ -20,7 +20,7 @@ Block::Block(int layer_idx, const MiniMaxM2Config& config, const MoEConfig& moe,
       backend_(backend) {}
 
 template <class T>
-void Block::forward(const ExecSpace& exec, const PackedBatch& batch, const KvBlocks<T>& cache,
+void Block::forward(const ExecSpace& exec, const PackedBatch& batch, const KvPages<T>& cache,
                     const Activations<T>& buffers) const {
   const auto& [h_TD, normed_TD, branch_TD, gemm_workspace, attention_buffers, moe_buffers] = buffers;
   const RmsNormOrder order = rms_norm_order(backend_);
@@ -50,9 +50,9 @@ std::vector<Parameter> Block::parameters() {
   return list;
 }
 
-template void Block::forward<float>(const ExecSpace&, const PackedBatch&, const KvBlocks<float>&,
+template void Block::forward<float>(const ExecSpace&, const PackedBatch&, const KvPages<float>&,
                                     const Activations<float>&) const;
-template void Block::forward<Bf16>(const ExecSpace&, const PackedBatch&, const KvBlocks<Bf16>&,
+template void Block::forward<Bf16>(const ExecSpace&, const PackedBatch&, const KvPages<Bf16>&,
                                    const Activations<Bf16>&) const;
 
 }  // namespace m2

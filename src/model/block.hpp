@@ -19,7 +19,7 @@ class Block {
 
   /// Adds the layer's two branches to buffers.hidden_TD. `cache` is this layer's storage.
   template <class T>
-  void forward(const ExecSpace& exec, const PackedBatch& batch, const KvBlocks<T>& cache,
+  void forward(const ExecSpace& exec, const PackedBatch& batch, const KvPages<T>& cache,
                const Activations<T>& buffers) const;
 
   /// The distributions of NeMo AutoModel (facts in docs/model.md). The parameters must have memory.

@@ -13,7 +13,7 @@ namespace m2 {
 
 template <class T>
 void MiniMaxM2Attention::forward(const ExecSpace& exec, View2D<const T> x_TD, const PackedBatch& batch,
-                                 const KvBlocks<T>& cache, const AttentionActivations<T>& buffers,
+                                 const KvPages<T>& cache, const AttentionActivations<T>& buffers,
                                  View1D<std::byte> gemm_workspace, View2D<T> out_TD) const {
   const auto project = [&](View2D<const T> in, const Weight& weight, View2D<T> out) {
     const OperationPlace place("attention projections");
@@ -59,10 +59,10 @@ std::vector<Parameter> MiniMaxM2Attention::parameters(const std::string& prefix)
 }
 
 template void MiniMaxM2Attention::forward<float>(const ExecSpace&, View2D<const float>, const PackedBatch&,
-                                                 const KvBlocks<float>&, const AttentionActivations<float>&,
+                                                 const KvPages<float>&, const AttentionActivations<float>&,
                                                  View1D<std::byte>, View2D<float>) const;
 template void MiniMaxM2Attention::forward<Bf16>(const ExecSpace&, View2D<const Bf16>, const PackedBatch&,
-                                                const KvBlocks<Bf16>&, const AttentionActivations<Bf16>&,
+                                                const KvPages<Bf16>&, const AttentionActivations<Bf16>&,
                                                 View1D<std::byte>, View2D<Bf16>) const;
 
 }  // namespace m2

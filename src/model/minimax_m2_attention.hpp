@@ -20,9 +20,9 @@ class MiniMaxM2Attention {
   MiniMaxM2Attention(const MiniMaxM2Config& config, const BackendConfig& backend)
       : config_(config), backend_(backend) {}
 
-  /// out = o_proj(attention(x)); the keys and values of x are added to `cache`, one layer's blocks.
+  /// out = o_proj(attention(x)); the keys and values of x are added to `cache`, one layer's pages.
   template <class T>
-  void forward(const ExecSpace& exec, View2D<const T> x_TD, const PackedBatch& batch, const KvBlocks<T>& cache,
+  void forward(const ExecSpace& exec, View2D<const T> x_TD, const PackedBatch& batch, const KvPages<T>& cache,
                const AttentionActivations<T>& buffers, View1D<std::byte> gemm_workspace, View2D<T> out_TD) const;
 
   /// Projections normal with deviation 0.02, norms 1 (NeMo AutoModel's initialisation).

@@ -108,7 +108,7 @@ void MiniMaxM2ForCausalLM::grow_workspace(std::int64_t bytes) {
 }
 
 KVCache MiniMaxM2ForCausalLM::make_cache(int max_sequences, std::int64_t max_length) const {
-  return KVCache(exec_, config_, dtype_, max_sequences * KVCache::blocks_for(max_length), max_sequences, max_length);
+  return KVCache(exec_, config_, dtype_, max_sequences * KVCache::pages_for(max_length), max_sequences, max_length);
 }
 
 template std::int64_t MiniMaxM2ForCausalLM::step_bytes<float>(std::int64_t, std::int64_t) const;

@@ -40,7 +40,7 @@ void PackedBatch::fill(const ExecSpace& exec, const PackedTokens& tokens, KVCach
   fill_buffer(exec, tokens.sequence_T, sequence_T);
   fill_buffer(exec, tokens.cache_position_T, cache_position_T);
   fill_buffer(exec, tokens.skip_experts_T, skip_experts_T);
-  block_table_BN = cache.block_table(exec);
+  page_table_BN = cache.page_table(exec);
   rope_table(exec, position_T, 2 * cos_TJ.extent_int(1), rope_theta, round_rope, cos_TJ, sin_TJ);
 }
 

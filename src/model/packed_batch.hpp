@@ -12,7 +12,7 @@
 namespace m2 {
 
 /// The tokens of one forward pass, those of all sequences in a row (THD). For token t: its id, its position for RoPE,
-/// its row of the KV cache's block table, its place in that sequence's cache, and whether the experts skip it.
+/// its row of the KV cache's page table, its place in that sequence's cache, and whether the experts skip it.
 struct PackedTokens {
   std::vector<int> token_T, position_T, sequence_T, cache_position_T;
   std::vector<std::uint8_t> skip_experts_T;
@@ -26,15 +26,15 @@ struct PackedBatch {
   View1D<int> token_T, position_T, sequence_T, cache_position_T;
   View1D<std::uint8_t> skip_experts_T;
   View2D<float> cos_TJ, sin_TJ;
-  View2D<const int> block_table_BN;
+  View2D<const int> page_table_BN;
 
   PackedBatch(std::int64_t num_tokens, int rotary_dim, Workspace& workspace);
 
-  /// Copies `tokens` and the cache's block table to the device and computes the RoPE tables, rounded to bfloat16 where
+  /// Copies `tokens` and the cache's page table to the device and computes the RoPE tables, rounded to bfloat16 where
   /// `round_rope` is set (as the peers do). Throws Error when the number of tokens differs from the constructor's.
   void fill(const ExecSpace& exec, const PackedTokens& tokens, KVCache& cache, double rope_theta, bool round_rope);
 
-  BatchLayout layout() const { return {sequence_T, cache_position_T, block_table_BN}; }
+  BatchLayout layout() const { return {sequence_T, cache_position_T, page_table_BN}; }
 };
 
 }  // namespace m2

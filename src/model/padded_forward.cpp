@@ -106,8 +106,8 @@ void reserve_positions(const CallCache& call, const PackedInput& packed) {
   for (std::size_t b = 0; b < packed.length_B.size(); ++b) {
     const std::int64_t length = packed.length_B[b] + (call.cached_B.empty() ? 0 : call.cached_B[b]);
     M2_REQUIRE(call.cache->reserve(call.sequences[b], length),
-               "KV cache: no room for {} positions of sequence {}; {} of {} blocks are free", length, call.sequences[b],
-               call.cache->num_free_blocks(), call.cache->num_blocks());
+               "KV cache: no room for {} positions of sequence {}; {} of {} pages are free", length, call.sequences[b],
+               call.cache->num_free_pages(), call.cache->num_pages());
   }
 }
 

@@ -100,7 +100,7 @@ TEST_F(M2Usage, ThePlanSaysWhereTheMemoryGoes) {
               HasSubstr("model       MiniMax-M2: 3 layers of width 64, softmax attention in each (4 query and 2 "
                         "key/value heads of 32, the first 16 rotate), 8 experts of width 96, 3 a token;"));
   EXPECT_THAT(check.out, HasSubstr("1 rank, "));
-  // 103 positions take two blocks of 64; keys and values of 3 layers, 2 heads of 32 floats.
+  // 103 positions take two pages of 64; keys and values of 3 layers, 2 heads of 32 floats.
   EXPECT_THAT(check.out, HasSubstr("196.6 kB  128 positions; the longest sequence has 103, up to 1 run at once"));
 }
 

@@ -12,8 +12,8 @@ using ::testing::ElementsAre;
 
 class Batches : public ::testing::Test {
  protected:
-  KVCache cache(std::int64_t num_blocks) const {
-    return {test::exec(), test::tiny_config(), DType::float32, num_blocks, 4, 512};
+  KVCache cache(std::int64_t num_pages) const {
+    return {test::exec(), test::tiny_config(), DType::float32, num_pages, 4, 512};
   }
   void submit(BatchScheduler& scheduler, const std::vector<std::int64_t>& max_lengths) const {
     for (std::size_t i = 0; i < max_lengths.size(); ++i) {
@@ -42,8 +42,8 @@ class Batches : public ::testing::Test {
 };
 
 TEST_F(Batches, ThoseThatGoOnComeBeforePromptsBeingRead) {
-  KVCache blocks = cache(8);
-  BatchScheduler scheduler(blocks, 6, 3);
+  KVCache pages = cache(8);
+  BatchScheduler scheduler(pages, 6, 3);
   submit(scheduler, {20, 20, 20, 20});
   ScheduledStep step = scheduler.next_step();
   EXPECT_THAT(chunks(step), ElementsAre("0:0-5", "1:0-1"));
@@ -55,9 +55,9 @@ TEST_F(Batches, ThoseThatGoOnComeBeforePromptsBeingRead) {
 }
 
 TEST_F(Batches, ASequenceWaitsUntilItsWholeLengthIsFree) {
-  KVCache blocks = cache(3);
-  BatchScheduler scheduler(blocks, 64, 4);
-  submit(scheduler, {100, 100, 10, 10});  // two blocks, two, one, one
+  KVCache pages = cache(3);
+  BatchScheduler scheduler(pages, 64, 4);
+  submit(scheduler, {100, 100, 10, 10});  // two pages, two, one, one
   ScheduledStep step = scheduler.next_step();
   EXPECT_THAT(chunks(step), ElementsAre("0:0-5")) << "the short ones behind do not overtake";
   scheduler.remove(step.chunks[0].sequence);
@@ -70,7 +70,7 @@ TEST_F(Batches, ASequenceWaitsUntilItsWholeLengthIsFree) {
   EXPECT_FALSE(scheduler.done());
   scheduler.remove(step.chunks[0].sequence);
   EXPECT_TRUE(scheduler.done());
-  EXPECT_EQ(blocks.num_free_blocks(), 3);
+  EXPECT_EQ(pages.num_free_pages(), 3);
 }
 
 }  // namespace

@@ -28,13 +28,13 @@ Lockstep alone() { return Lockstep(nullptr, /*grace_seconds=*/0.0); }
 
 struct Setup {
   BatchSection batch{.max_tokens = 512, .max_sequences = 6};
-  std::int64_t num_blocks = 12;
+  std::int64_t num_pages = 12;
   std::int64_t first = 0;
 };
 
 std::vector<GenerationResult> generate(MiniMaxM2ForCausalLM& model, const std::vector<Prompt>& prompts,
                                        const GenerationOptions& options, const Setup& setup = {}) {
-  KVCache cache(model.exec(), model.config(), model.dtype(), setup.num_blocks, setup.batch.max_sequences, 512);
+  KVCache cache(model.exec(), model.config(), model.dtype(), setup.num_pages, setup.batch.max_sequences, 512);
   Generator generator(model, nullptr, options, setup.batch, cache);
   std::vector<GenerationResult> results(prompts.size() - std::size_t(setup.first));
   std::size_t num_results = 0;
@@ -44,7 +44,7 @@ std::vector<GenerationResult> generate(MiniMaxM2ForCausalLM& model, const std::v
                   ++num_results;
                 });
   EXPECT_EQ(num_results, results.size());
-  EXPECT_EQ(cache.num_free_blocks(), setup.num_blocks) << "every block was given back";
+  EXPECT_EQ(cache.num_free_pages(), setup.num_pages) << "every page was given back";
   return results;
 }
 
@@ -66,8 +66,8 @@ TEST_P(GeneratorOf, TheBatchChangesNoTokenAndNoBit) {
     SCOPED_TRACE(testing::Message() << batch.max_tokens << " tokens, " << batch.max_sequences << " sequences");
     expect_same(generate(model, prompts, sampled(), {.batch = batch}), one_by_one);
   }
-  // Three blocks: some sequences must wait until others have left.
-  expect_same(generate(model, prompts, sampled(), {.num_blocks = 3}), one_by_one);
+  // Three pages: some sequences must wait until others have left.
+  expect_same(generate(model, prompts, sampled(), {.num_pages = 3}), one_by_one);
 }
 
 INSTANTIATE_TEST_SUITE_P(DTypes, GeneratorOf, ::testing::Values(DType::float32, DType::bfloat16),
@@ -133,7 +133,7 @@ TEST(Generator, StopsAtTheLengthOrAToken) {
 TEST(Generator, TheModelsLastPositionEndsASequence) {
   MiniMaxM2ForCausalLM model = test::tiny_model(DType::float32);
   const int last = model.config().max_position_embeddings;
-  const auto results = generate(model, test::prompts_of({last - 2, last - 1}), sampled(), {.num_blocks = 16});
+  const auto results = generate(model, test::prompts_of({last - 2, last - 1}), sampled(), {.num_pages = 16});
   EXPECT_EQ(results[0].token_ids.size(), 2u);
   EXPECT_EQ(results[1].token_ids.size(), 1u);
   EXPECT_FALSE(results[1].stopped);
@@ -158,7 +158,7 @@ TEST(Generator, SaysWhenTheCacheCannotHoldASequence) {
                   [](std::int64_t, const GenerationResult&) {});
     FAIL() << "no Error";
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "KV cache: its 1 blocks of 64 positions do not hold one sequence of 72 positions");
+    EXPECT_STREQ(error.what(), "KV cache: its 1 pages of 64 positions do not hold one sequence of 72 positions");
   }
 }
 

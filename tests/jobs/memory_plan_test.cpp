@@ -64,31 +64,31 @@ TEST(MemoryPlan, BuffersAreThoseOfTheLoadedModel) {
 
 TEST(MemoryPlan, TheCacheHoldsTheLongestThatRunAtOnce) {
   MiniMaxM2ForCausalLM model = planned_model(DType::float32);
-  const std::vector<std::int64_t> lengths{10, 65, 129, 1, 64, 100};  // blocks 1, 2, 3, 1, 1, 2
+  const std::vector<std::int64_t> lengths{10, 65, 129, 1, 64, 100};  // pages 1, 2, 3, 1, 1, 2
   const MemoryPlan plan = plan_memory(model, lengths, kBuffersBytes, deck_with_limit(1 << 28), *kWorld);
-  EXPECT_EQ(plan.kv_blocks, 3 + 2 + 2);
-  EXPECT_EQ(plan.kv_bytes, 7 * KVCache::block_bytes(model.config(), DType::float32));
+  EXPECT_EQ(plan.kv_pages, 3 + 2 + 2);
+  EXPECT_EQ(plan.kv_bytes, 7 * KVCache::page_bytes(model.config(), DType::float32));
   EXPECT_EQ(plan.longest, 129);
   EXPECT_EQ(plan.max_sequences, 3);
   EXPECT_EQ(plan_memory(model, std::vector<std::int64_t>{5}, 0, deck_with_limit(1 << 28), *kWorld).max_sequences, 1);
-  EXPECT_EQ(plan_memory(model, std::vector<std::int64_t>{0}, 0, deck_with_limit(1 << 28), *kWorld).kv_blocks, 1);
+  EXPECT_EQ(plan_memory(model, std::vector<std::int64_t>{0}, 0, deck_with_limit(1 << 28), *kWorld).kv_pages, 1);
 }
 
 TEST(MemoryPlan, TheCacheShrinksToTheMemoryButHoldsOneSequence) {
   MiniMaxM2ForCausalLM model = planned_model(DType::float32);
   const std::vector<std::int64_t> lengths{129, 129, 129};
-  const std::int64_t block_bytes = KVCache::block_bytes(model.config(), DType::float32);
+  const std::int64_t page_bytes = KVCache::page_bytes(model.config(), DType::float32);
   std::int64_t weights = 0;
   for (const Parameter& parameter : model.parameters()) weights += parameter.storage_bytes(DType::float32);
-  const auto plan_with = [&](std::int64_t blocks) {
+  const auto plan_with = [&](std::int64_t pages) {
     return plan_memory(model, lengths, kBuffersBytes,
-                       deck_with_limit(weights + kBuffersBytes + blocks * block_bytes + block_bytes / 2), *kWorld);
+                       deck_with_limit(weights + kBuffersBytes + pages * page_bytes + page_bytes / 2), *kWorld);
   };
-  EXPECT_EQ(plan_with(20).kv_blocks, 9);
-  EXPECT_EQ(plan_with(4).kv_blocks, 4);
+  EXPECT_EQ(plan_with(20).kv_pages, 9);
+  EXPECT_EQ(plan_with(4).kv_pages, 4);
   EXPECT_NO_THROW(require_memory(plan_with(3)));
   const MemoryPlan too_small = plan_with(2);
-  EXPECT_EQ(too_small.kv_blocks, 3);
+  EXPECT_EQ(too_small.kv_pages, 3);
   try {
     require_memory(too_small);
     FAIL() << "no Error";

@@ -32,9 +32,9 @@ View1D<float> vector(int count) { return View1D<float>("test::vector", count); }
 View2D<float> matrix(int rows, int columns) { return View2D<float>("test::matrix", rows, columns); }
 View2D<int> integers(int rows, int columns) { return View2D<int>("test::integers", rows, columns); }
 
-KvBlocks<float> cache(int num_heads, int head_size, int block = kKvBlock) {
-  return {View4D<float>("test::k", 2, num_heads, head_size, block),
-          View4D<float>("test::v", 2, num_heads, block, head_size)};
+KvPages<float> cache(int num_heads, int head_size, int page = kKvPage) {
+  return {View4D<float>("test::k", 2, num_heads, head_size, page),
+          View4D<float>("test::v", 2, num_heads, page, head_size)};
 }
 
 TEST(Checks, OfTheElementwiseOperations) {
@@ -80,7 +80,7 @@ TEST(Checks, OfTheCacheAndAttention) {
   EXPECT_EQ(message_of([&] { kv_write<float>(exec(), matrix(3, 7), matrix(3, 7), layout, cache(2, 4)); }),
             "kv_write: columns of k_TN (7) and heads x head size of the cache (8) must agree");
   EXPECT_EQ(message_of([&] { kv_write<float>(exec(), matrix(3, 8), matrix(3, 8), layout, cache(2, 4, 32)); }),
-            "kv_write: positions of a block of k_NGCP (32) and kKvBlock (64) must agree");
+            "kv_write: positions of a page of k_NGCP (32) and kKvPage (64) must agree");
   EXPECT_EQ(message_of([&] { kv_write<float>(exec(), matrix(4, 8), matrix(4, 8), layout, cache(2, 4)); }),
             "kv_write: elements of sequence_T (3) and tokens (4) must agree");
   EXPECT_EQ(message_of([&] { attention<float>(exec(), matrix(3, 12), cache(2, 4), layout, 1.0f, matrix(3, 12)); }),

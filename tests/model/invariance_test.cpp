@@ -130,7 +130,7 @@ TEST_P(Invariance, LaterTokensChangeNothingBefore) {
       same_bits(std::span(after).subspan(first_changed * width), std::span(before).subspan(first_changed * width)));
 }
 
-// Longer than one block of the cache and than one pass inside forward().
+// Longer than one page of the cache and than one pass inside forward().
 TEST_P(Invariance, LongSequencesAreChunkedInside) {
   if (model.config().max_position_embeddings < 300) GTEST_SKIP() << "the model has too few positions";
   InputIds many{.num_sequences = 9, .length = 300, .ids = {}};

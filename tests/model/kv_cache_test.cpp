@@ -20,30 +20,30 @@ MiniMaxM2Config config() {
 }
 
 TEST(KVCache, SequencesShareThePool) {
-  KVCache cache(exec(), config(), DType::bfloat16, /*num_blocks=*/4, /*max_sequences=*/3, /*max_length=*/4 * kKvBlock);
+  KVCache cache(exec(), config(), DType::bfloat16, /*num_pages=*/4, /*max_sequences=*/3, /*max_length=*/4 * kKvPage);
   const int a = cache.add_sequence(), b = cache.add_sequence();
-  EXPECT_TRUE(cache.reserve(a, 2 * kKvBlock));
-  EXPECT_TRUE(cache.reserve(a, kKvBlock + 1));  // has them already
-  EXPECT_EQ(cache.num_free_blocks(), 2);
-  EXPECT_FALSE(cache.reserve(b, 2 * kKvBlock + 1));
-  EXPECT_EQ(cache.num_free_blocks(), 2) << "a refusal takes nothing";
-  EXPECT_TRUE(cache.reserve(b, 2 * kKvBlock));
+  EXPECT_TRUE(cache.reserve(a, 2 * kKvPage));
+  EXPECT_TRUE(cache.reserve(a, kKvPage + 1));  // has them already
+  EXPECT_EQ(cache.num_free_pages(), 2);
+  EXPECT_FALSE(cache.reserve(b, 2 * kKvPage + 1));
+  EXPECT_EQ(cache.num_free_pages(), 2) << "a refusal takes nothing";
+  EXPECT_TRUE(cache.reserve(b, 2 * kKvPage));
   cache.set_length(a, 100);
   cache.remove_sequence(a);
-  EXPECT_EQ(cache.num_free_blocks(), 2);
+  EXPECT_EQ(cache.num_free_pages(), 2);
   const int c = cache.add_sequence();
   EXPECT_EQ(cache.length(c), 0);
   EXPECT_TRUE(cache.reserve(c, 1));
 }
 
-TEST(KVCache, NoBlockBelongsToTwoSequences) {
-  KVCache cache(exec(), config(), DType::float32, 6, 3, 3 * kKvBlock);
+TEST(KVCache, NoPageBelongsToTwoSequences) {
+  KVCache cache(exec(), config(), DType::float32, 6, 3, 3 * kKvPage);
   std::vector<int> used;
-  for (const int blocks : {1, 3, 2}) {
+  for (const int pages : {1, 3, 2}) {
     const int sequence = cache.add_sequence();
-    ASSERT_TRUE(cache.reserve(sequence, blocks * kKvBlock));
-    const auto table = to_host_as_is(cache.block_table(exec()));
-    for (int i = 0; i < blocks; ++i) used.push_back(table[sequence * 3 + i]);
+    ASSERT_TRUE(cache.reserve(sequence, pages * kKvPage));
+    const auto table = to_host_as_is(cache.page_table(exec()));
+    for (int i = 0; i < pages; ++i) used.push_back(table[sequence * 3 + i]);
   }
   EXPECT_THAT(used, ::testing::UnorderedElementsAre(0, 1, 2, 3, 4, 5));
 }
@@ -62,7 +62,7 @@ TEST(KVCache, MisuseIsRefused) {
 
 // 62 layers x 2 x 8 heads x 128 values x 2 bytes a position, as published.
 TEST(KVCache, BytesOfTheReleasedModel) {
-  EXPECT_EQ(KVCache::block_bytes(MiniMaxM2Config{}, DType::bfloat16), 253'952 * kKvBlock);
+  EXPECT_EQ(KVCache::page_bytes(MiniMaxM2Config{}, DType::bfloat16), 253'952 * kKvPage);
 }
 
 }  // namespace

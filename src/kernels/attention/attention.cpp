@@ -9,7 +9,7 @@
 namespace m2 {
 
 template <class T>
-void attention(const ExecSpace& exec, View2D<const T> q_TN, const KvBlocks<T>& cache, const BatchLayout& layout,
+void attention(const ExecSpace& exec, View2D<const T> q_TN, const KvPages<T>& cache, const BatchLayout& layout,
                float scale, View2D<T> out_TN) {
   require_cache("attention", cache);
   require_layout("attention", layout, q_TN.extent(0));
@@ -33,9 +33,9 @@ void attention(const ExecSpace& exec, View2D<const T> q_TN, const KvBlocks<T>& c
   }
 }
 
-template void attention<float>(const ExecSpace&, View2D<const float>, const KvBlocks<float>&, const BatchLayout&, float,
+template void attention<float>(const ExecSpace&, View2D<const float>, const KvPages<float>&, const BatchLayout&, float,
                                View2D<float>);
-template void attention<Bf16>(const ExecSpace&, View2D<const Bf16>, const KvBlocks<Bf16>&, const BatchLayout&, float,
+template void attention<Bf16>(const ExecSpace&, View2D<const Bf16>, const KvPages<Bf16>&, const BatchLayout&, float,
                               View2D<Bf16>);
 
 }  // namespace m2

@@ -8,7 +8,7 @@
 #include "kernels/common/rows.hpp"
 
 // A row is a token and a query head. Whatever rows are worked on together, each has its own chain of operations: scores
-// by channel, weighted sums by position up to the row's own, blocks in order.
+// by channel, weighted sums by position up to the row's own, pages in order.
 
 #ifndef KOKKOS_ENABLE_CUDA
 namespace m2 {
@@ -22,7 +22,7 @@ constexpr int kStripeLanes = 4;  // Lanes of columns at once: 24 of 32 registers
 constexpr int kStripeLanes = 1;  // 12 of 16
 #endif
 constexpr int kStripe = kStripeLanes * kLanes;
-static_assert(kKvBlock % kStripe == 0 && kMaxHeadSize % kStripe == 0);
+static_assert(kKvPage % kStripe == 0 && kMaxHeadSize % kStripe == 0);
 
 // A task is a tile of consecutive tokens, a key/value head, and a tile of the query heads that share it.
 template <class T>
@@ -62,21 +62,21 @@ struct Tile {
 struct TileMemory {
   alignas(64) float q[kQueryTile][kMaxHeadSize];
   alignas(64) float weighted_sum[kQueryTile][kMaxHeadSize];
-  alignas(64) float key[kMaxHeadSize][kKvBlock];
-  alignas(64) float value[kKvBlock][kMaxHeadSize];
-  alignas(64) float score[kQueryPanel][kKvBlock];
+  alignas(64) float key[kMaxHeadSize][kKvPage];
+  alignas(64) float value[kKvPage][kMaxHeadSize];
+  alignas(64) float score[kQueryPanel][kKvPage];
   float largest[kQueryTile], total[kQueryTile];
 };
 
-// Keys (by channel and position) or values (by position and channel) of a block.
+// Keys (by channel and position) or values (by position and channel) of a page.
 template <class B, bool kFetchNext>
 struct Matrix {
   const B* first;
   int stride;
-  const B* next;  // with kFetchNext those of the next block, which are fetched while these are multiplied
+  const B* next;  // with kFetchNext those of the next page, which are fetched while these are multiplied
 };
 template <class B, bool kFetchNext>
-struct Block {
+struct Page {
   Matrix<B, kFetchNext> key, value;
 };
 
@@ -118,8 +118,8 @@ void add_products(std::integer_sequence<int, kRow...>, const float* a, int a_str
 
 // Folds 64 numbers, halves onto halves: one order, and vector code.
 template <class Fold>
-float fold_block(const float* value, const Fold& fold) {
-  static_assert(kKvBlock == 64);
+float fold_page(const float* value, const Fold& fold) {
+  static_assert(kKvPage == 64);
   float folded[16];
   for (int p = 0; p < 16; ++p) folded[p] = fold(fold(value[p], value[p + 32]), fold(value[p + 16], value[p + 48]));
   for (int half = 8; half > 0; half /= 2) {
@@ -128,67 +128,66 @@ float fold_block(const float* value, const Fold& fold) {
   return folded[0];
 }
 
-// Scores of one block become weights exp(score - largest); positions from `visible` on get weight 0.
+// Scores of one page become weights exp(score - largest); positions from `visible` on get weight 0.
 void soften(float* score, int visible, float scale, float* largest, float* total, float* weighted_sum, int width) {
   const auto larger = [](float a, float b) { return a > b ? a : b; };
-  for (int p = 0; p < kKvBlock; ++p) {
+  for (int p = 0; p < kKvPage; ++p) {
     score[p] = p < visible ? score[p] * scale : -Kokkos::Experimental::infinity_v<float>;
   }
-  const float new_largest = larger(fold_block(score, larger), *largest);
-  for (int p = 0; p < kKvBlock; ++p) score[p] = exponential(score[p] - new_largest);
+  const float new_largest = larger(fold_page(score, larger), *largest);
+  for (int p = 0; p < kKvPage; ++p) score[p] = exponential(score[p] - new_largest);
   const float shrink = exponential(*largest - new_largest);
-  *total = *total * shrink + fold_block(score, [](float a, float b) { return a + b; });
+  *total = *total * shrink + fold_page(score, [](float a, float b) { return a + b; });
   *largest = new_largest;
-  if (shrink == 1.0f) return;  // mostly so after the first blocks
+  if (shrink == 1.0f) return;  // mostly so after the first pages
   for (int c = 0; c < width; ++c) weighted_sum[c] *= shrink;
 }
 
-// One block of the cache for `kRows` rows that see `visible` of its positions.
+// One page of the cache for `kRows` rows that see `visible` of its positions.
 template <int kRows, class B, bool kFetchNext>
-void attend_block(const Block<B, kFetchNext>& block, TileMemory& memory, int first_row, int visible, int head_size,
-                  int width, float scale) {
+void attend_page(const Page<B, kFetchNext>& page, TileMemory& memory, int first_row, int visible, int head_size,
+                 int width, float scale) {
   const std::make_integer_sequence<int, kRows> rows;
-  add_products<true>(rows, memory.q[first_row], kMaxHeadSize, head_size, block.key, kKvBlock, memory.score[0],
-                     kKvBlock);
+  add_products<true>(rows, memory.q[first_row], kMaxHeadSize, head_size, page.key, kKvPage, memory.score[0], kKvPage);
   for (int r = 0; r < kRows; ++r) {
     const int row = first_row + r;
     soften(memory.score[r], visible, scale, &memory.largest[row], &memory.total[row], memory.weighted_sum[row], width);
   }
-  add_products<false>(rows, memory.score[0], kKvBlock, visible, block.value, width, memory.weighted_sum[first_row],
+  add_products<false>(rows, memory.score[0], kKvPage, visible, page.value, width, memory.weighted_sum[first_row],
                       kMaxHeadSize);
 }
 
 template <class B, bool kFetchNext>
-void attend_block(int num_rows, const Block<B, kFetchNext>& block, TileMemory& memory, int first_row, int visible,
-                  int head_size, int width, float scale) {
+void attend_page(int num_rows, const Page<B, kFetchNext>& page, TileMemory& memory, int first_row, int visible,
+                 int head_size, int width, float scale) {
   switch (num_rows) {
     case 1:
-      return attend_block<1>(block, memory, first_row, visible, head_size, width, scale);
+      return attend_page<1>(page, memory, first_row, visible, head_size, width, scale);
     case 2:
-      return attend_block<2>(block, memory, first_row, visible, head_size, width, scale);
+      return attend_page<2>(page, memory, first_row, visible, head_size, width, scale);
     case 3:
-      return attend_block<3>(block, memory, first_row, visible, head_size, width, scale);
+      return attend_page<3>(page, memory, first_row, visible, head_size, width, scale);
     case 4:
-      return attend_block<4>(block, memory, first_row, visible, head_size, width, scale);
+      return attend_page<4>(page, memory, first_row, visible, head_size, width, scale);
     case 5:
-      return attend_block<5>(block, memory, first_row, visible, head_size, width, scale);
+      return attend_page<5>(page, memory, first_row, visible, head_size, width, scale);
     default:
-      return attend_block<kQueryPanel>(block, memory, first_row, visible, head_size, width, scale);
+      return attend_page<kQueryPanel>(page, memory, first_row, visible, head_size, width, scale);
   }
 }
 
-// A block in float. Positions from `visible` on are never multiplied: they may hold anything.
+// A page in float. Positions from `visible` on are never multiplied: they may hold anything.
 template <class T>
-Block<float, false> expand_block(const T* keys, const T* values, int visible, int head_size, int width,
-                                 TileMemory& memory) {
+Page<float, false> expand_page(const T* keys, const T* values, int visible, int head_size, int width,
+                               TileMemory& memory) {
   for (int c = 0; c < head_size; ++c) {
-    for (int p = 0; p < kKvBlock; ++p) memory.key[c][p] = float(keys[c * kKvBlock + p]);
+    for (int p = 0; p < kKvPage; ++p) memory.key[c][p] = float(keys[c * kKvPage + p]);
   }
   for (int p = 0; p < visible; ++p) {
     for (int c = 0; c < head_size; ++c) memory.value[p][c] = float(values[p * head_size + c]);
     std::fill_n(memory.value[p] + head_size, width - head_size, 0.0f);
   }
-  return {{memory.key[0], kKvBlock, nullptr}, {memory.value[0], kMaxHeadSize, nullptr}};
+  return {{memory.key[0], kKvPage, nullptr}, {memory.value[0], kMaxHeadSize, nullptr}};
 }
 
 template <class T>
@@ -207,35 +206,35 @@ void attend(const Problem<T>& problem, const Tile& tile, TileMemory& memory) {
   const int head_size = problem.head_size();
   const int width = (head_size + kStripe - 1) / kStripe * kStripe;
   const auto visible_in = [&](int begin, int r) {
-    return std::clamp(problem.layout.cache_position_T(tile.token(r)) + 1 - begin, 0, kKvBlock);
+    return std::clamp(problem.layout.cache_position_T(tile.token(r)) + 1 - begin, 0, kKvPage);
   };
-  const auto attend_rows = [&](const auto& block, int begin) {
+  const auto attend_rows = [&](const auto& page, int begin) {
     for (int first = 0, count = 0; first < tile.num_rows(); first += count) {
       const int visible = visible_in(begin, first);
       for (count = 1; count < kQueryPanel && first + count < tile.num_rows(); ++count) {
         if (visible_in(begin, first + count) != visible) break;
       }
-      if (visible > 0) attend_block(count, block, memory, first, visible, head_size, width, problem.scale);
+      if (visible > 0) attend_page(count, page, memory, first, visible, head_size, width, problem.scale);
     }
   };
   load_rows(problem, tile, width, memory);
   int num_positions = 0;
   for (int r = 0; r < tile.num_rows(); ++r)
     num_positions = std::max(num_positions, problem.layout.cache_position_T(tile.token(r)) + 1);
-  const auto block_at = [&](int begin) {
-    const int n = problem.layout.block_table_BN(problem.layout.sequence_T(tile.first_token), begin / kKvBlock);
+  const auto page_at = [&](int begin) {
+    const int n = problem.layout.page_table_BN(problem.layout.sequence_T(tile.first_token), begin / kKvPage);
     return std::pair(&problem.k_NGCP(n, tile.g, 0, 0), &problem.v_NGPC(n, tile.g, 0, 0));
   };
   // Rows that are multiplied at once, as in decode, wait for memory: they expand keys and values in registers.
   const bool is_decode = tile.num_rows() <= kQueryPanel && width == head_size;
-  for (int begin = 0; begin < num_positions; begin += kKvBlock) {
-    const auto [keys, values] = block_at(begin);
+  for (int begin = 0; begin < num_positions; begin += kKvPage) {
+    const auto [keys, values] = page_at(begin);
     if (is_decode) {
-      const auto [next_keys, next_values] = block_at(begin + kKvBlock < num_positions ? begin + kKvBlock : begin);
-      attend_rows(Block<T, true>{{keys, kKvBlock, next_keys}, {values, head_size, next_values}}, begin);
+      const auto [next_keys, next_values] = page_at(begin + kKvPage < num_positions ? begin + kKvPage : begin);
+      attend_rows(Page<T, true>{{keys, kKvPage, next_keys}, {values, head_size, next_values}}, begin);
     } else {
-      const int most_visible = std::min(kKvBlock, num_positions - begin);
-      attend_rows(expand_block(keys, values, most_visible, head_size, width, memory), begin);
+      const int most_visible = std::min(kKvPage, num_positions - begin);
+      attend_rows(expand_page(keys, values, most_visible, head_size, width, memory), begin);
     }
   }
   for (int r = 0; r < tile.num_rows(); ++r) {
@@ -263,7 +262,7 @@ void attend_task(const Problem<T>& problem, std::int64_t task) {
 }  // namespace
 
 template <class T>
-void attention_host(const ExecSpace& exec, View2D<const T> q_TN, const KvBlocks<T>& cache, const BatchLayout& layout,
+void attention_host(const ExecSpace& exec, View2D<const T> q_TN, const KvPages<T>& cache, const BatchLayout& layout,
                     float scale, View2D<T> out_TN) {
   const Problem<T> problem{q_TN, cache.k_NGCP, cache.v_NGPC, layout, out_TN, scale, exec.concurrency()};
   // Late tokens see more of the cache than early ones: threads take tasks as they become free.
@@ -272,9 +271,9 @@ void attention_host(const ExecSpace& exec, View2D<const T> q_TN, const KvBlocks<
                        [=](std::int64_t task) { attend_task(problem, task); });
 }
 
-template void attention_host<float>(const ExecSpace&, View2D<const float>, const KvBlocks<float>&, const BatchLayout&,
+template void attention_host<float>(const ExecSpace&, View2D<const float>, const KvPages<float>&, const BatchLayout&,
                                     float, View2D<float>);
-template void attention_host<Bf16>(const ExecSpace&, View2D<const Bf16>, const KvBlocks<Bf16>&, const BatchLayout&,
+template void attention_host<Bf16>(const ExecSpace&, View2D<const Bf16>, const KvPages<Bf16>&, const BatchLayout&,
                                    float, View2D<Bf16>);
 
 }  // namespace m2

@@ -7,43 +7,43 @@
 namespace m2 {
 
 template <class T>
-void attention_portable(const ExecSpace& exec, View2D<const T> q_TN, const KvBlocks<T>& cache,
-                        const BatchLayout& layout, float scale, View2D<T> out_TN) {
+void attention_portable(const ExecSpace& exec, View2D<const T> q_TN, const KvPages<T>& cache, const BatchLayout& layout,
+                        float scale, View2D<T> out_TN) {
   using Scratch = Kokkos::View<float*, ExecSpace::scratch_memory_space, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
   const View4D<const T> k_NGCP = cache.k_NGCP, v_NGPC = cache.v_NGPC;
   const View1D<const int> sequence_T = layout.sequence_T, cache_position_T = layout.cache_position_T;
-  const View2D<const int> block_table_BN = layout.block_table_BN;
+  const View2D<const int> page_table_BN = layout.page_table_BN;
   const int head_size = k_NGCP.extent_int(2);
   const int num_heads = q_TN.extent_int(1) / head_size, group = num_heads / k_NGCP.extent_int(1);
-  const std::size_t scratch_bytes = 2 * Scratch::shmem_size(kMaxHeadSize) + Scratch::shmem_size(kKvBlock);
+  const std::size_t scratch_bytes = 2 * Scratch::shmem_size(kMaxHeadSize) + Scratch::shmem_size(kKvPage);
   const auto policy =
       row_policy(exec, q_TN.extent_int(0) * num_heads).set_scratch_size(0, Kokkos::PerTeam(scratch_bytes));
   Kokkos::parallel_for(
       "m2::attention", policy, KOKKOS_LAMBDA(const RowMember& team) {
         const int t = team.league_rank() / num_heads, h = team.league_rank() % num_heads, g = h / group;
         const Scratch q_view(team.team_scratch(0), kMaxHeadSize), sum_view(team.team_scratch(0), kMaxHeadSize),
-            score_view(team.team_scratch(0), kKvBlock);
+            score_view(team.team_scratch(0), kKvPage);
         float *q = q_view.data(), *weighted_sum = sum_view.data(), *score = score_view.data();
         const T* q_stored = row(q_TN, t) + h * head_size;
         row_store(team, head_size, q, [=](int c) { return float(q_stored[c]); });
         row_store(team, head_size, weighted_sum, [=](int) { return 0.0f; });
         float largest = -Kokkos::Experimental::infinity_v<float>, total = 0.0f;
-        for (int begin = 0; begin <= cache_position_T(t); begin += kKvBlock) {
-          const int block = block_table_BN(sequence_T(t), begin / kKvBlock);
-          // int(): Kokkos::min takes references, and a device has no address for kKvBlock.
-          const int visible = Kokkos::min(int(kKvBlock), cache_position_T(t) + 1 - begin);
-          const T* keys = &k_NGCP(block, g, 0, 0);
-          const T* values = &v_NGPC(block, g, 0, 0);
+        for (int begin = 0; begin <= cache_position_T(t); begin += kKvPage) {
+          const int page = page_table_BN(sequence_T(t), begin / kKvPage);
+          // int(): Kokkos::min takes references, and a device has no address for kKvPage.
+          const int visible = Kokkos::min(int(kKvPage), cache_position_T(t) + 1 - begin);
+          const T* keys = &k_NGCP(page, g, 0, 0);
+          const T* values = &v_NGPC(page, g, 0, 0);
           team.team_barrier();
           row_store(team, visible, score, [=](int p) {
             float product = 0.0f;
             for (int c = 0; c < head_size; ++c)
-              product = fused_multiply_add(q[c], float(keys[c * kKvBlock + p]), product);
+              product = fused_multiply_add(q[c], float(keys[c * kKvPage + p]), product);
             return product * scale;
           });
           team.team_barrier();
-          const float block_largest = row_largest(team, visible, [=](int p) { return score[p]; }).value;
-          const float new_largest = Kokkos::max(largest, block_largest);
+          const float page_largest = row_largest(team, visible, [=](int p) { return score[p]; }).value;
+          const float new_largest = Kokkos::max(largest, page_largest);
           const float shrink = exponential(largest - new_largest);
           row_store(team, visible, score, [=](int p) { return exponential(score[p] - new_largest); });
           team.team_barrier();
@@ -59,9 +59,9 @@ void attention_portable(const ExecSpace& exec, View2D<const T> q_TN, const KvBlo
       });
 }
 
-template void attention_portable<float>(const ExecSpace&, View2D<const float>, const KvBlocks<float>&,
+template void attention_portable<float>(const ExecSpace&, View2D<const float>, const KvPages<float>&,
                                         const BatchLayout&, float, View2D<float>);
-template void attention_portable<Bf16>(const ExecSpace&, View2D<const Bf16>, const KvBlocks<Bf16>&, const BatchLayout&,
+template void attention_portable<Bf16>(const ExecSpace&, View2D<const Bf16>, const KvPages<Bf16>&, const BatchLayout&,
                                        float, View2D<Bf16>);
 
 }  // namespace m2

@@ -10,13 +10,13 @@ namespace m2 {
 
 /// Runs everywhere: one team per token and query head.
 template <class T>
-void attention_portable(const ExecSpace& exec, View2D<const T> q_TN, const KvBlocks<T>& cache,
-                        const BatchLayout& layout, float scale, View2D<T> out_TN);
+void attention_portable(const ExecSpace& exec, View2D<const T> q_TN, const KvPages<T>& cache, const BatchLayout& layout,
+                        float scale, View2D<T> out_TN);
 
 /// For builds whose ExecSpace is a host: one thread takes several tokens and all query heads that share a key/value
-/// head, so that each block of the cache is read and expanded to float once for all of them.
+/// head, so that each page of the cache is read and expanded to float once for all of them.
 template <class T>
-void attention_host(const ExecSpace& exec, View2D<const T> q_TN, const KvBlocks<T>& cache, const BatchLayout& layout,
+void attention_host(const ExecSpace& exec, View2D<const T> q_TN, const KvPages<T>& cache, const BatchLayout& layout,
                     float scale, View2D<T> out_TN);
 
 }  // namespace m2

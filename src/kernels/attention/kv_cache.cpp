@@ -12,18 +12,18 @@ void require_layout(std::string_view operation, const BatchLayout& layout, std::
 }
 
 template <class T>
-void require_cache(std::string_view operation, const KvBlocks<T>& cache) {
+void require_cache(std::string_view operation, const KvPages<T>& cache) {
   const auto &k = cache.k_NGCP, &v = cache.v_NGPC;
-  require_same(operation, "positions of a block of k_NGCP", k.extent(3), "kKvBlock", kKvBlock);
-  require_same(operation, "positions of a block of v_NGPC", v.extent(2), "kKvBlock", kKvBlock);
-  require_same(operation, "blocks of k_NGCP", k.extent(0), "blocks of v_NGPC", v.extent(0));
+  require_same(operation, "positions of a page of k_NGCP", k.extent(3), "kKvPage", kKvPage);
+  require_same(operation, "positions of a page of v_NGPC", v.extent(2), "kKvPage", kKvPage);
+  require_same(operation, "pages of k_NGCP", k.extent(0), "pages of v_NGPC", v.extent(0));
   require_same(operation, "heads of k_NGCP", k.extent(1), "heads of v_NGPC", v.extent(1));
   require_same(operation, "head size of k_NGCP", k.extent(2), "head size of v_NGPC", v.extent(3));
 }
 
 template <class T>
 void kv_write(const ExecSpace& exec, View2D<const T> k_TN, View2D<const T> v_TN, const BatchLayout& layout,
-              const KvBlocks<T>& cache) {
+              const KvPages<T>& cache) {
   require_cache("kv_write", cache);
   require_layout("kv_write", layout, k_TN.extent(0));
   require_same_shape("kv_write", "k_TN", k_TN, "v_TN", v_TN);
@@ -32,27 +32,27 @@ void kv_write(const ExecSpace& exec, View2D<const T> k_TN, View2D<const T> v_TN,
   const LoggedOperation logged(exec, "kv_write", [&] { return array_cost(k_TN, v_TN, k_TN, v_TN); });
   const View4D<T> k_NGCP = cache.k_NGCP, v_NGPC = cache.v_NGPC;
   const View1D<const int> sequence_T = layout.sequence_T, cache_position_T = layout.cache_position_T;
-  const View2D<const int> block_table_BN = layout.block_table_BN;
+  const View2D<const int> page_table_BN = layout.page_table_BN;
   const int num_heads = k_NGCP.extent_int(1), head_size = k_NGCP.extent_int(2);
   Kokkos::parallel_for(
       "m2::kv_write", row_policy(exec, k_TN.extent_int(0)), KOKKOS_LAMBDA(const RowMember& team) {
         const int t = team.league_rank();
-        const int block = block_table_BN(sequence_T(t), cache_position_T(t) / kKvBlock);
-        const int offset = cache_position_T(t) % kKvBlock;
+        const int page = page_table_BN(sequence_T(t), cache_position_T(t) / kKvPage);
+        const int offset = cache_position_T(t) % kKvPage;
         Kokkos::parallel_for(Kokkos::TeamThreadRange(team, num_heads), [&](int g) {
           Kokkos::parallel_for(Kokkos::ThreadVectorRange(team, head_size), [&](int c) {
-            k_NGCP(block, g, c, offset) = k_TN(t, g * head_size + c);
-            v_NGPC(block, g, offset, c) = v_TN(t, g * head_size + c);
+            k_NGCP(page, g, c, offset) = k_TN(t, g * head_size + c);
+            v_NGPC(page, g, offset, c) = v_TN(t, g * head_size + c);
           });
         });
       });
 }
 
-template void require_cache<float>(std::string_view, const KvBlocks<float>&);
-template void require_cache<Bf16>(std::string_view, const KvBlocks<Bf16>&);
+template void require_cache<float>(std::string_view, const KvPages<float>&);
+template void require_cache<Bf16>(std::string_view, const KvPages<Bf16>&);
 template void kv_write<float>(const ExecSpace&, View2D<const float>, View2D<const float>, const BatchLayout&,
-                              const KvBlocks<float>&);
+                              const KvPages<float>&);
 template void kv_write<Bf16>(const ExecSpace&, View2D<const Bf16>, View2D<const Bf16>, const BatchLayout&,
-                             const KvBlocks<Bf16>&);
+                             const KvPages<Bf16>&);
 
 }  // namespace m2

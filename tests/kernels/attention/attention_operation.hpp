@@ -12,7 +12,7 @@
 namespace m2::test {
 
 /// A cache with histories, written by kv_write. Sequence 0 ends with a prompt of two thirds of the batch's tokens; each
-/// other token continues a sequence of its own. Physical blocks are in descending order, and unwritten places hold NaN.
+/// other token continues a sequence of its own. Physical pages are in descending order, and unwritten places hold NaN.
 template <class T>
 struct CachedBatch {
   CachedBatch(int num_tokens, int kv_heads, int size_of_head, int history)
@@ -23,15 +23,15 @@ struct CachedBatch {
       position.push_back(t < prompt ? history + t : (history + 29 * t) % (2 * history));
     }
     const int num_sequences = num_tokens - prompt + 1;
-    blocks_per_sequence = (std::max(history + prompt, 2 * history) + kKvBlock - 1) / kKvBlock;
-    const int num_blocks = num_sequences * blocks_per_sequence;
-    cache.k_NGCP = View4D<T>("test::k", num_blocks, num_kv_heads, head_size, kKvBlock);
-    cache.v_NGPC = View4D<T>("test::v", num_blocks, num_kv_heads, kKvBlock, head_size);
+    pages_per_sequence = (std::max(history + prompt, 2 * history) + kKvPage - 1) / kKvPage;
+    const int num_pages = num_sequences * pages_per_sequence;
+    cache.k_NGCP = View4D<T>("test::k", num_pages, num_kv_heads, head_size, kKvPage);
+    cache.v_NGPC = View4D<T>("test::v", num_pages, num_kv_heads, kKvPage, head_size);
     Kokkos::deep_copy(cache.k_NGCP, T(float(NAN)));
     Kokkos::deep_copy(cache.v_NGPC, T(float(NAN)));
-    std::vector<float> table(num_blocks);
-    for (int i = 0; i < num_blocks; ++i) table[i] = float(num_blocks - 1 - i);
-    layout.block_table_BN = to_device<int>(table, num_sequences, blocks_per_sequence);
+    std::vector<float> table(num_pages);
+    for (int i = 0; i < num_pages; ++i) table[i] = float(num_pages - 1 - i);
+    layout.page_table_BN = to_device<int>(table, num_sequences, pages_per_sequence);
     layout.sequence_T = integers_to_device<int>(sequence);
     layout.cache_position_T = integers_to_device<int>(position);
     for (int s = 0; s < num_sequences; ++s) write_history(s);
@@ -48,14 +48,14 @@ struct CachedBatch {
     std::vector<int> positions(length);
     for (int p = 0; p < length; ++p) positions[p] = p;
     const BatchLayout history{integers_to_device<int>(std::vector<int>(length, s)), integers_to_device<int>(positions),
-                              layout.block_table_BN};
+                              layout.page_table_BN};
     kv_write<T>(exec(), to_device<T>(k[s], length, width), to_device<T>(v[s], length, width), history, cache);
   }
 
-  int num_kv_heads, head_size, blocks_per_sequence = 0;
+  int num_kv_heads, head_size, pages_per_sequence = 0;
   std::vector<int> sequence, position;
   std::vector<std::vector<float>> k, v;  // by sequence: positions x (G * C)
-  KvBlocks<T> cache;
+  KvPages<T> cache;
   BatchLayout layout;
 };
 
@@ -105,18 +105,18 @@ struct AttentionOp {
     }
   }
   // A score is a chain of `width` products of numbers below `largest`: its error, times the exponential, is that of a
-  // weight, and goes into numerator and denominator; both are sums over the positions, kept through blocks.
+  // weight, and goes into numerator and denominator; both are sums over the positions, kept through pages.
   double tolerance() const {
     const double largest = std::max(max_abs(q), max_abs(batch.k[0]));
     const double score_error = double(scale) * size.width * (size.width + 2) * largest * largest * kUnit<float>;
-    const double sum_error = (kHistory + size.num_tokens + 2 * batch.blocks_per_sequence + 8) * kUnit<float>;
+    const double sum_error = (kHistory + size.num_tokens + 2 * batch.pages_per_sequence + 8) * kUnit<float>;
     return max_abs(batch.v[0]) * 1.5 * (2 * score_error + 2 * sum_error + kUnit<T>);
   }
   std::vector<float> alone(int t) const {
     const auto out = filled<T>(1, width, NAN);
     const BatchLayout layout{integers_to_device<int>(std::span(batch.sequence).subspan(t, 1)),
                              integers_to_device<int>(std::span(batch.position).subspan(t, 1)),
-                             batch.layout.block_table_BN};
+                             batch.layout.page_table_BN};
     attention<T>(exec(), one_row<T>(q, t, width), batch.cache, layout, scale, out);
     return to_host(out);
   }

@@ -34,14 +34,14 @@ struct Prompt {
         q_TN(to_device<float>(random_rows<float>(0, num_tokens, width, 5), num_tokens, width)),
         k_TN(to_device<float>(random_rows<float>(0, num_tokens, head_size, 6), num_tokens, head_size)),
         v_TN(to_device<float>(random_rows<float>(0, num_tokens, head_size, 7), num_tokens, head_size)) {
-    const int num_blocks = (num_tokens + kKvBlock - 1) / kKvBlock;
-    cache.k_NGCP = View4D<float>("test::k", num_blocks, 1, head_size, kKvBlock);
-    cache.v_NGPC = View4D<float>("test::v", num_blocks, 1, kKvBlock, head_size);
+    const int num_pages = (num_tokens + kKvPage - 1) / kKvPage;
+    cache.k_NGCP = View4D<float>("test::k", num_pages, 1, head_size, kKvPage);
+    cache.v_NGPC = View4D<float>("test::v", num_pages, 1, kKvPage, head_size);
     Kokkos::deep_copy(cache.k_NGCP, NAN);
     Kokkos::deep_copy(cache.v_NGPC, NAN);
-    std::vector<float> table(num_blocks);
-    for (int i = 0; i < num_blocks; ++i) table[i] = float(i);
-    block_table_BN = to_device<int>(table, 1, num_blocks);
+    std::vector<float> table(num_pages);
+    for (int i = 0; i < num_pages; ++i) table[i] = float(i);
+    page_table_BN = to_device<int>(table, 1, num_pages);
   }
 
   // Writes and reads tokens first .. last - 1, as one chunk of a prefill or one step of decoding.
@@ -49,7 +49,7 @@ struct Prompt {
     std::vector<int> position;
     for (int t = first; t < last; ++t) position.push_back(t);
     const BatchLayout layout{integers_to_device<int>(std::vector<int>(position.size(), 0)),
-                             integers_to_device<int>(position), block_table_BN};
+                             integers_to_device<int>(position), page_table_BN};
     const auto rows = [&](const View2D<float>& x) { return Kokkos::subview(x, std::pair(first, last), Kokkos::ALL); };
     const auto out_TN = filled<float>(last - first, width, NAN);
     kv_write<float>(exec(), rows(k_TN), rows(v_TN), layout, cache);
@@ -59,8 +59,8 @@ struct Prompt {
 
   int width;
   View2D<float> q_TN, k_TN, v_TN;
-  KvBlocks<float> cache;
-  View2D<int> block_table_BN;
+  KvPages<float> cache;
+  View2D<int> page_table_BN;
 };
 
 TEST(Attention, HasTheSameBitsInChunksOfAnySize) {
@@ -81,8 +81,8 @@ TEST(Attention, NeverLooksAtLaterPositions) {
   const Prompt prompt(100, 3, 32);
   const std::vector<float> before = prompt.run(0, 70);
   prompt.run(70, 100);
-  Kokkos::deep_copy(Kokkos::subview(prompt.cache.v_NGPC, 1, 0, std::pair(6, kKvBlock), Kokkos::ALL), INFINITY);
-  Kokkos::deep_copy(Kokkos::subview(prompt.cache.k_NGCP, 1, 0, Kokkos::ALL, std::pair(6, kKvBlock)), NAN);
+  Kokkos::deep_copy(Kokkos::subview(prompt.cache.v_NGPC, 1, 0, std::pair(6, kKvPage), Kokkos::ALL), INFINITY);
+  Kokkos::deep_copy(Kokkos::subview(prompt.cache.k_NGCP, 1, 0, Kokkos::ALL, std::pair(6, kKvPage)), NAN);
   EXPECT_TRUE(same_bits(prompt.run(0, 70), before));
 }
 
