@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads a checkpoint, prints how probable it finds a few tokens, and lets it go on greedily.
+// Reads a checkpoint, and continues a few tokens greedily.
 //
 //   example CHECKPOINT TOKEN_ID...       CHECKPOINT: a Hugging Face folder, or a file of m2-convert
 #include <Kokkos_Core.hpp>
