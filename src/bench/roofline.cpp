@@ -200,6 +200,6 @@ class Roofline {
 
 }  // namespace
 
-std::string roofsvg_line(const BenchResult& result) { return Roofline(result).svg(); }
+std::string roofline_svg(const BenchResult& result) { return Roofline(result).svg(); }
 
 }  // namespace m2
