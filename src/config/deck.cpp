@@ -25,7 +25,7 @@ struct Assignment {
 
 template <class... Args>
 [[noreturn]] void refuse(const std::string& place, fmt::format_string<Args...> format, Args&&... args) {
-  throw UsageError(fmt::format("{}: {}", place, fmt::format(format, std::forward<Args>(args)...)));
+  raise_usage("{}: {}", place, fmt::format(format, std::forward<Args>(args)...));
 }
 
 const DeckKey* find_key(std::string_view path) {
@@ -191,7 +191,7 @@ Deck load_deck(const std::string& path, std::span<const std::string> overrides) 
   std::ostringstream text;
   if (file) text << file.rdbuf();
   if (!file || !text) {
-    throw UsageError(fmt::format("{}: cannot read the deck; expected a YAML file, as --print-deck prints", path));
+    raise_usage("{}: cannot read the deck; expected a YAML file, as --print-deck prints", path);
   }
   return parse_deck(text.view(), path, overrides);
 }

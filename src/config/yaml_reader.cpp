@@ -21,7 +21,7 @@ constexpr std::size_t kMaxDeckDepth = 4;  // deck, section, list, and one to spa
 
 template <class... Args>
 [[noreturn]] void refuse(const std::string& source, int line, fmt::format_string<Args...> format, Args&&... args) {
-  throw UsageError(fmt::format("{}:{}: {}", source, line, fmt::format(format, std::forward<Args>(args)...)));
+  raise_usage("{}:{}: {}", source, line, fmt::format(format, std::forward<Args>(args)...));
 }
 
 /// Builds the tree from the events of yaml-cpp's parser.
@@ -130,7 +130,7 @@ class TreeBuilder : public YAML::EventHandler {
 /// yaml-cpp would replace what is not UTF-8 and stop at a zero byte, both silently.
 void require_text(std::string_view text, const std::string& source) {
   if (text.size() > kMaxDeckBytes) {
-    throw UsageError(fmt::format("{}: {} bytes; a deck has at most {}", source, text.size(), kMaxDeckBytes));
+    raise_usage("{}: {} bytes; a deck has at most {}", source, text.size(), kMaxDeckBytes);
   }
   const auto is_control = [](unsigned char c) { return c < 0x20 && c != '\t' && c != '\n' && c != '\r'; };
   const auto control = std::find_if(text.begin(), text.end(), is_control);
@@ -141,7 +141,7 @@ void require_text(std::string_view text, const std::string& source) {
   try {
     nlohmann::json(text).dump();  // the check is a side effect of writing JSON
   } catch (const nlohmann::json::exception&) {
-    throw UsageError(fmt::format("{}: not UTF-8; a deck is a text file in UTF-8", source));
+    raise_usage("{}: not UTF-8; a deck is a text file in UTF-8", source);
   }
 }
 

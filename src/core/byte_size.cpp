@@ -49,7 +49,7 @@ std::uint64_t parse_byte_size(std::string_view text, std::string_view what) {
   const std::optional<double> factor = unit_factor(std::string(unit));
   const double bytes = number * factor.value_or(0);
   if (error != std::errc{} || !factor || !(bytes >= 1 && bytes < 0x1p63)) {
-    throw UsageError(fmt::format("{} is '{}', expected a size such as 5GB, 512MiB or 4096 (bytes)", what, text));
+    raise_usage("{} is '{}', expected a size such as 5GB, 512MiB or 4096 (bytes)", what, text);
   }
   return std::uint64_t(bytes);
 }

@@ -27,6 +27,11 @@ template <class... Args>
   throw Error(fmt::format(format, std::forward<Args>(args)...));
 }
 
+template <class... Args>
+[[noreturn]] void raise_usage(fmt::format_string<Args...> format, Args&&... args) {
+  throw UsageError(fmt::format(format, std::forward<Args>(args)...));
+}
+
 }  // namespace m2
 
 /// Throws m2::Error with the formatted message unless `condition` holds. The message is built only on failure.

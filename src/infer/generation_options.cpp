@@ -53,7 +53,7 @@ GenerationOptions resolve_generation_options(const SamplingSection& deck, const 
   if (tokenizer) {
     options.never_V = rows_without_token(*tokenizer, config.vocab_size);
   } else if (!deck.stop.empty()) {
-    throw UsageError("sampling.stop needs a tokenizer, and the checkpoint has none; use sampling.stop_token_ids");
+    raise_usage("sampling.stop needs a tokenizer, and the checkpoint has none; use sampling.stop_token_ids");
   }
   return options;
 }

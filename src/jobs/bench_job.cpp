@@ -61,9 +61,9 @@ Deck with_batch(Deck deck) {
 void require_positions(const BenchSection& bench, const MiniMaxM2Config& config) {
   const std::int64_t longest = std::ranges::max(BenchPasses::lengths(bench));
   if (longest <= config.max_position_embeddings) return;
-  throw UsageError(fmt::format(
+  raise_usage(
       "bench: {} positions, the model has {}; lower bench.prompt_tokens, or bench.context and bench.generated_tokens",
-      longest, config.max_position_embeddings));
+      longest, config.max_position_embeddings);
 }
 
 std::string work_text(const BenchSection& bench) {
@@ -124,7 +124,7 @@ void measure_machine(const Deck& deck, const ExecSpace& exec, Communicator& worl
 void run_bench(const Deck& given, Communicator& world, bool check_only) {
   const Deck deck = with_batch(given);
   if (deck.bench.operations && world.size() > 1) {
-    throw UsageError("bench.operations: measures one process, and there are several ranks; start it without mpirun");
+    raise_usage("bench.operations: measures one process, and there are several ranks; start it without mpirun");
   }
   std::optional<JobModel> job;
   MemoryPlan plan;

@@ -25,14 +25,12 @@ namespace {
 // Whether the text of the only prompt is printed as it is generated.
 bool streams(const OutputSection& output, std::size_t num_prompts, bool has_tokenizer, int num_ranks) {
   if (output.stream == StreamText::always) {
-    if (num_ranks > 1) throw UsageError("output.stream: always needs one rank; use auto or never on several");
+    if (num_ranks > 1) raise_usage("output.stream: always needs one rank; use auto or never on several");
     if (num_prompts != 1) {
-      throw UsageError(
-          fmt::format("output.stream: always prints the text of one prompt, and there are {}; use auto or "
-                      "never",
-                      num_prompts));
+      raise_usage("output.stream: always prints the text of one prompt, and there are {}; use auto or never",
+                  num_prompts);
     }
-    if (!has_tokenizer) throw UsageError("output.stream: always needs a tokenizer, and the checkpoint has none");
+    if (!has_tokenizer) raise_usage("output.stream: always needs a tokenizer, and the checkpoint has none");
     return true;
   }
   return output.stream == StreamText::automatic && num_ranks == 1 && !output.file && num_prompts == 1 &&

@@ -59,8 +59,7 @@ void require_same_lines(std::string_view what, const std::string& lines, std::st
   for (int rank = 1; rank < world.size(); ++rank) {
     if (all[rank] == all[0]) continue;
     const auto [first, other] = first_difference(all[0], all[rank]);
-    throw UsageError(fmt::format("the ranks have different {}: rank 0 found '{}', rank {} '{}'; {}", what, first, rank,
-                                 other, advice));
+    raise_usage("the ranks have different {}: rank 0 found '{}', rank {} '{}'; {}", what, first, rank, other, advice);
   }
 }
 

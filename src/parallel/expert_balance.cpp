@@ -65,8 +65,8 @@ std::vector<std::vector<int>> balance_layer(const std::vector<std::int64_t>& loa
 ExpertPlacement balance_experts(const ExpertLoad& load, int num_ranks, int num_replicas) {
   const int num_experts = int(load[0].size());
   if (num_ranks < 1 || num_ranks > num_experts) {
-    throw UsageError(fmt::format("the {} experts of a layer cannot be split over {} ranks; expected 1 to {}",
-                                 num_experts, num_ranks, num_experts));
+    raise_usage("the {} experts of a layer cannot be split over {} ranks; expected 1 to {}", num_experts, num_ranks,
+                num_experts);
   }
   std::vector<std::vector<std::vector<int>>> layers;
   for (const std::vector<std::int64_t>& layer : load) layers.push_back(balance_layer(layer, num_ranks, num_replicas));

@@ -10,25 +10,23 @@
 namespace m2 {
 namespace {
 
-template <class... Args>
-void require(bool condition, fmt::format_string<Args...> format, Args&&... args) {
-  if (!condition) throw UsageError(fmt::format(format, std::forward<Args>(args)...));
-}
-
 void require_ranks(const std::vector<int>& ranks, int num_ranks, const std::string& place) {
-  require(!ranks.empty(), "{}: no rank holds it; expected a list of ranks from 0 to {}", place, num_ranks - 1);
+  if (ranks.empty()) raise_usage("{}: no rank holds it; expected a list of ranks from 0 to {}", place, num_ranks - 1);
   for (auto rank = ranks.begin(); rank != ranks.end(); ++rank) {
-    require(*rank >= 0 && *rank < num_ranks, "{}: there is no rank {}; expected 0 to {}", place, *rank, num_ranks - 1);
-    require(std::find(ranks.begin(), rank, *rank) == rank, "{}: rank {} is there twice", place, *rank);
+    if (*rank < 0 || *rank >= num_ranks) {
+      raise_usage("{}: there is no rank {}; expected 0 to {}", place, *rank, num_ranks - 1);
+    }
+    if (std::find(ranks.begin(), rank, *rank) != rank) raise_usage("{}: rank {} is there twice", place, *rank);
   }
 }
 
 }  // namespace
 
 ExpertPlacement ExpertPlacement::even(int num_layers, int num_experts, int num_ranks) {
-  require(num_ranks >= 1 && num_ranks <= num_experts,
-          "the {} experts of a layer cannot be split over {} ranks; expected 1 to {}", num_experts, num_ranks,
-          num_experts);
+  if (num_ranks < 1 || num_ranks > num_experts) {
+    raise_usage("the {} experts of a layer cannot be split over {} ranks; expected 1 to {}", num_experts, num_ranks,
+                num_experts);
+  }
   std::vector<std::vector<int>> layer;
   for (int rank = 0; rank < num_ranks; ++rank) {
     const auto first = [&](std::int64_t r) { return int(num_experts * r / num_ranks); };
@@ -40,20 +38,23 @@ ExpertPlacement ExpertPlacement::even(int num_layers, int num_experts, int num_r
 ExpertPlacement::ExpertPlacement(std::vector<std::vector<std::vector<int>>> ranks_of, int num_layers, int num_experts,
                                  int num_ranks, const std::string& source)
     : ranks_of_(std::move(ranks_of)), num_ranks_(num_ranks), most_experts_(num_ranks, 0) {
-  require(std::ssize(ranks_of_) == num_layers, "{}: found {} layers, the model has {}", source, ranks_of_.size(),
-          num_layers);
+  if (std::ssize(ranks_of_) != num_layers) {
+    raise_usage("{}: found {} layers, the model has {}", source, ranks_of_.size(), num_layers);
+  }
   for (int layer = 0; layer < num_layers; ++layer) {
     const std::vector<std::vector<int>>& experts = ranks_of_[layer];
-    require(std::ssize(experts) == num_experts, "{}: layer {} has {} experts, the model {}", source, layer,
-            experts.size(), num_experts);
+    if (std::ssize(experts) != num_experts) {
+      raise_usage("{}: layer {} has {} experts, the model {}", source, layer, experts.size(), num_experts);
+    }
     std::vector<bool> used(num_ranks, false);
     for (int expert = 0; expert < num_experts; ++expert) {
       require_ranks(experts[expert], num_ranks, fmt::format("{}: layer {}, expert {}", source, layer, expert));
       for (const int rank : experts[expert]) used[rank] = true;
     }
     const auto idle = std::ranges::find(used, false);
-    require(idle == used.end(), "{}: layer {} gives rank {} no expert; expected one at least", source, layer,
-            idle - used.begin());
+    if (idle != used.end()) {
+      raise_usage("{}: layer {} gives rank {} no expert; expected one at least", source, layer, idle - used.begin());
+    }
     for (int rank = 0; rank < num_ranks; ++rank) {
       most_experts_[rank] = std::max(most_experts_[rank], int(experts_of(layer, rank).size()));
     }

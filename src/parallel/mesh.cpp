@@ -25,10 +25,10 @@ std::vector<int> possible_sizes(int num_ranks, int num_experts) {
 int group_size(const Deck& deck, const MiniMaxM2Config& config, int num_ranks) {
   const int size = deck.parallel.expert.value_or(num_ranks), num_experts = config.num_local_experts;
   if (num_ranks % size != 0 || size > num_experts) {
-    throw UsageError(fmt::format(
+    raise_usage(
         "parallel.expert: {}{} ranks cannot share the {} experts of a layer on {} ranks in all; possible are {}",
         deck.parallel.expert ? "" : "not set, so all ", size, num_experts, num_ranks,
-        fmt::join(possible_sizes(num_ranks, num_experts), ", ")));
+        fmt::join(possible_sizes(num_ranks, num_experts), ", "));
   }
   return size;
 }
@@ -39,8 +39,7 @@ std::shared_ptr<ExpertParallel> make_expert_parallel(const Deck& deck, const Min
                                                      Communicator& world) {
   const int size = group_size(deck, config, world.size());
   if (deck.parallel.placement && size == 1) {
-    throw UsageError(
-        "parallel.placement: every rank holds all experts; a placement needs parallel.expert of 2 or more");
+    raise_usage("parallel.placement: every rank holds all experts; a placement needs parallel.expert of 2 or more");
   }
   if (size == 1) return nullptr;
   const int layers = config.num_hidden_layers, experts = config.num_local_experts;

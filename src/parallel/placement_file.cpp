@@ -21,7 +21,7 @@ nlohmann::json read_json(const std::string& path, const char* expected) {
     throw UsageError(error.what());
   }
   nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) throw UsageError(fmt::format("'{}': not JSON; expected {}", path, expected));
+  if (json.is_discarded()) raise_usage("'{}': not JSON; expected {}", path, expected);
   return json;
 }
 
@@ -37,7 +37,7 @@ void write_expert_load(const std::string& path, const ExpertLoad& load) {
 ExpertLoad read_expert_load(const std::string& path) {
   const nlohmann::json json = read_json(path, kLoadForm);
   const auto require = [&](bool is_right, const std::string& place) {
-    if (!is_right) throw UsageError(fmt::format("'{}': {}; expected {}", path, place, kLoadForm));
+    if (!is_right) raise_usage("'{}': {}; expected {}", path, place, kLoadForm);
   };
   require(json.is_object() && json.contains("tokens") && json["tokens"].is_array() && !json["tokens"].empty(),
           "no list 'tokens'");
@@ -66,18 +66,17 @@ std::string placement_text(const ExpertPlacement& placement, int num_layers) {
 ExpertPlacement read_placement(const std::string& path, int num_layers, int num_experts, int num_ranks) {
   const nlohmann::json json = read_json(path, kPlacementForm);
   if (!json.is_object() || !json.contains("ranks") || !json.contains("layers")) {
-    throw UsageError(fmt::format("'{}': 'ranks' or 'layers' is missing; expected {}", path, kPlacementForm));
+    raise_usage("'{}': 'ranks' or 'layers' is missing; expected {}", path, kPlacementForm);
   }
   if (json["ranks"] != num_ranks) {
-    throw UsageError(fmt::format("'{}': made for {} ranks, and parallel.expert is {}; make one for {}", path,
-                                 json["ranks"].dump(), num_ranks, num_ranks));
+    raise_usage("'{}': made for {} ranks, and parallel.expert is {}; make one for {}", path, json["ranks"].dump(),
+                num_ranks, num_ranks);
   }
   std::vector<std::vector<std::vector<int>>> layers;
   try {
     layers = json["layers"].get<std::vector<std::vector<std::vector<int>>>>();
   } catch (const nlohmann::json::exception&) {
-    throw UsageError(
-        fmt::format("'{}': 'layers' is no list of lists of lists of ranks; expected {}", path, kPlacementForm));
+    raise_usage("'{}': 'layers' is no list of lists of lists of ranks; expected {}", path, kPlacementForm);
   }
   return ExpertPlacement(std::move(layers), num_layers, num_experts, num_ranks, fmt::format("'{}'", path));
 }

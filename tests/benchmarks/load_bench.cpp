@@ -30,8 +30,7 @@ struct Arguments {
 };
 
 Arguments parse(int argc, char** argv) {
-  if (argc < 2 || argc > 4)
-    throw UsageError(fmt::format("usage: {} CHECKPOINT [auto|on|off [READ_BYTES]] | touch BYTES", argv[0]));
+  if (argc < 2 || argc > 4) raise_usage("usage: {} CHECKPOINT [auto|on|off [READ_BYTES]] | touch BYTES", argv[0]);
   Arguments arguments;
   arguments.path = argv[1];
   if (argc == 3 && arguments.path == "touch") {

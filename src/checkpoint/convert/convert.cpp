@@ -188,8 +188,7 @@ MiniMaxM2Config planned_config(const TensorSource& source, DTypeChoice dtype) {
 std::uint64_t parse_alignment(std::string_view text) {
   const std::uint64_t bytes = parse_byte_size(text, "--alignment");
   if (std::has_single_bit(bytes) && bytes >= kMinAlignmentBytes && bytes <= kMaxAlignmentBytes) return bytes;
-  throw UsageError(
-      fmt::format("--alignment is {}, {} bytes; expected a power of two from 4KiB to 1GiB, such as 4MiB", text, bytes));
+  raise_usage("--alignment is {}, {} bytes; expected a power of two from 4KiB to 1GiB, such as 4MiB", text, bytes);
 }
 
 ConvertResult import_checkpoint(const TensorSource& source, const std::string& out_path, DTypeChoice dtype,

@@ -47,15 +47,15 @@ Launch read_launch() {
 void require_found(const Launch& launch, int mpi_size) {
   if (launch.size <= 1 || mpi_size > 1) return;
   if (!launch.can_start_mpi) {
-    throw UsageError(
-        fmt::format("{} processes were started ({}) and each is alone, so all would do the same work: start them with "
-                    "'srun --mpi=pmix', or with one task",
-                    launch.size, launch.source));
+    raise_usage(
+        "{} processes were started ({}) and each is alone, so all would do the same work: start them with "
+        "'srun --mpi=pmix', or with one task",
+        launch.size, launch.source);
   }
-  throw UsageError(
-      fmt::format("{} processes were started ({}), and MPI finds one: this is the launcher of another MPI. Use 'srun "
-                  "--mpi=pmix', or the mpirun of the MPI this program was built with",
-                  launch.size, launch.source));
+  raise_usage(
+      "{} processes were started ({}), and MPI finds one: this is the launcher of another MPI. Use 'srun "
+      "--mpi=pmix', or the mpirun of the MPI this program was built with",
+      launch.size, launch.source);
 }
 
 }  // namespace m2
