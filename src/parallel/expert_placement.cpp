@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "parallel/expert_placement.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <utility>
@@ -16,7 +18,7 @@ void require_ranks(const std::vector<int>& ranks, int num_ranks, const std::stri
     if (*rank < 0 || *rank >= num_ranks) {
       raise_usage("{}: there is no rank {}; expected 0 to {}", place, *rank, num_ranks - 1);
     }
-    if (std::find(ranks.begin(), rank, *rank) != rank) raise_usage("{}: rank {} is there twice", place, *rank);
+    if (std::find(ranks.begin(), rank, *rank) != rank) raise_usage("{}: rank {} is listed twice", place, *rank);
   }
 }
 
@@ -53,7 +55,7 @@ ExpertPlacement::ExpertPlacement(std::vector<std::vector<std::vector<int>>> rank
     }
     const auto idle = std::ranges::find(used, false);
     if (idle != used.end()) {
-      raise_usage("{}: layer {} gives rank {} no expert; expected one at least", source, layer, idle - used.begin());
+      raise_usage("{}: layer {} gives rank {} no expert; expected at least one", source, layer, idle - used.begin());
     }
     for (int rank = 0; rank < num_ranks; ++rank) {
       most_experts_[rank] = std::max(most_experts_[rank], int(experts_of(layer, rank).size()));

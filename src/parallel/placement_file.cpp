@@ -1,32 +1,92 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "parallel/placement_file.hpp"
 
+#include <fmt/format.h>
+
 #include <cstdio>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <vector>
 
 #include "core/error.hpp"
 #include "core/print.hpp"
 #include "io/file.hpp"
+#include "io/strict_json.hpp"
 #include "parallel/expert_balance.hpp"
 
 namespace m2 {
 namespace {
 
-nlohmann::json read_json(const std::string& path, const char* expected) {
-  std::string text;
-  try {
-    text = read_text_file(path);
-  } catch (const Error& error) {
-    throw UsageError(error.what());
-  }
-  nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) raise_usage("'{}': not JSON; expected {}", path, expected);
-  return json;
-}
+using Json = nlohmann::json;
 
 constexpr const char* kLoadForm = "the file that a job writes with output.expert_load";
 constexpr const char* kPlacementForm = "the output of m2 --make-placement";
+
+// So that a sum over all experts of a layer fits into 64 bits.
+constexpr std::int64_t kMaxTokens = std::int64_t{1} << 48;
+
+// A JSON file of this program, and its errors.
+class JsonFile {
+ public:
+  JsonFile(const std::string& path, const char* expected) : path_(path), expected_(expected) {
+    try {
+      json_ = parse_strict_json(read_text_file(path), fmt::format("'{}'", path));
+    } catch (const Error& error) {
+      raise_usage("{}; expected {}", error.what(), expected);
+    }
+  }
+
+  [[noreturn]] void refuse(const std::string& what) const {
+    raise_usage("'{}': {}; expected {}", path_, what, expected_);
+  }
+
+  const Json& list(const char* key) const {
+    const auto found = json_.is_object() ? json_.find(key) : json_.end();
+    if (found == json_.end() || !found->is_array()) refuse(fmt::format("there is no list '{}'", key));
+    return *found;
+  }
+
+  const Json& json() const { return json_; }
+
+ private:
+  std::string path_, expected_;
+  Json json_;
+};
+
+std::vector<std::int64_t> read_counts(const JsonFile& file, const Json& layer, std::size_t number,
+                                      std::size_t num_experts) {
+  if (!layer.is_array() || layer.empty()) file.refuse(fmt::format("layer {} is not a list of numbers", number));
+  if (layer.size() != num_experts) {
+    file.refuse(fmt::format("layer {} has {} experts, layer 0 has {}", number, layer.size(), num_experts));
+  }
+  std::vector<std::int64_t> counts;
+  for (const Json& value : layer) {
+    const auto count = whole_number(value, 0, kMaxTokens);
+    if (!count) {
+      file.refuse(fmt::format("layer {}, expert {}: found {}, which is not a number of tokens from 0 to {}", number,
+                              counts.size(), json_excerpt(value), kMaxTokens));
+    }
+    counts.push_back(*count);
+  }
+  return counts;
+}
+
+std::vector<int> read_ranks(const JsonFile& file, const Json& expert, const std::string& place, int num_ranks) {
+  if (!expert.is_array()) {
+    file.refuse(fmt::format("{}: found {}, which is not a list of ranks", place, json_excerpt(expert)));
+  }
+  std::vector<int> ranks;
+  for (const Json& value : expert) {
+    const auto rank = whole_number(value, 0, num_ranks - 1);
+    if (!rank) {
+      file.refuse(
+          fmt::format("{}: found {}, which is not a rank from 0 to {}", place, json_excerpt(value), num_ranks - 1));
+    }
+    ranks.push_back(int(*rank));
+  }
+  return ranks;
+}
 
 }  // namespace
 
@@ -35,21 +95,11 @@ void write_expert_load(const std::string& path, const ExpertLoad& load) {
 }
 
 ExpertLoad read_expert_load(const std::string& path) {
-  const nlohmann::json json = read_json(path, kLoadForm);
-  const auto require = [&](bool is_right, const std::string& place) {
-    if (!is_right) raise_usage("'{}': {}; expected {}", path, place, kLoadForm);
-  };
-  require(json.is_object() && json.contains("tokens") && json["tokens"].is_array() && !json["tokens"].empty(),
-          "no list 'tokens'");
+  const JsonFile file(path, kLoadForm);
+  const Json& tokens = file.list("tokens");
+  if (tokens.empty()) file.refuse("the list 'tokens' is empty");
   ExpertLoad load;
-  for (const nlohmann::json& layer : json["tokens"]) {
-    const std::string place = fmt::format("layer {}", load.size());
-    require(layer.is_array() && !layer.empty() && layer.size() == json["tokens"][0].size(),
-            place + " is not a list as long as the first");
-    for (const nlohmann::json& count : layer)
-      require(count.is_number_unsigned(), place + " holds what is no number from 0 on");
-    load.push_back(layer.get<std::vector<std::int64_t>>());
-  }
+  for (const Json& layer : tokens) load.push_back(read_counts(file, layer, load.size(), tokens[0].size()));
   return load;
 }
 
@@ -64,19 +114,23 @@ std::string placement_text(const ExpertPlacement& placement, int num_layers) {
 }
 
 ExpertPlacement read_placement(const std::string& path, int num_layers, int num_experts, int num_ranks) {
-  const nlohmann::json json = read_json(path, kPlacementForm);
-  if (!json.is_object() || !json.contains("ranks") || !json.contains("layers")) {
-    raise_usage("'{}': 'ranks' or 'layers' is missing; expected {}", path, kPlacementForm);
-  }
-  if (json["ranks"] != num_ranks) {
-    raise_usage("'{}': made for {} ranks, and parallel.expert is {}; make one for {}", path, json["ranks"].dump(),
+  const JsonFile file(path, kPlacementForm);
+  const Json& list = file.list("layers");
+  const auto made_for = file.json().find("ranks");
+  if (made_for == file.json().end()) file.refuse("'ranks' is missing");
+  if (whole_number(*made_for, num_ranks, num_ranks) != num_ranks) {
+    raise_usage("'{}': made for {} ranks, and parallel.expert is {}; make one for {}", path, json_excerpt(*made_for),
                 num_ranks, num_ranks);
   }
   std::vector<std::vector<std::vector<int>>> layers;
-  try {
-    layers = json["layers"].get<std::vector<std::vector<std::vector<int>>>>();
-  } catch (const nlohmann::json::exception&) {
-    raise_usage("'{}': 'layers' is no list of lists of lists of ranks; expected {}", path, kPlacementForm);
+  for (const Json& layer : list) {
+    const std::size_t number = layers.size();
+    if (!layer.is_array()) file.refuse(fmt::format("layer {} is not a list of lists of ranks", number));
+    std::vector<std::vector<int>>& experts = layers.emplace_back();
+    for (const Json& expert : layer) {
+      experts.push_back(
+          read_ranks(file, expert, fmt::format("layer {}, expert {}", number, experts.size()), num_ranks));
+    }
   }
   return ExpertPlacement(std::move(layers), num_layers, num_experts, num_ranks, fmt::format("'{}'", path));
 }
