@@ -2,6 +2,8 @@
 // The types a key of a deck can have: how each is read from YAML, and printed so that it reads back the same.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cstdint>
 #include <limits>
 #include <nlohmann/json.hpp>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading config.json. Three dialects are in use: "long" (MiniMax-M2), "short" (M2.1 to M2.7) and that of
 // transformers 5.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 

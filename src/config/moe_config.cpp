@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/moe_config.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <limits>
 #include <type_traits>

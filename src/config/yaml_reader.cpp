@@ -3,6 +3,7 @@
 // tree would hide what must be refused (keys given twice, anchors) and lose the lines.
 #include "config/yaml_reader.hpp"
 
+#include <fmt/format.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 

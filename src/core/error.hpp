@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <stdexcept>
 #include <string>
-#include <utility>
 
 namespace m2 {
 
@@ -22,14 +21,20 @@ class UsageError : public Error {
   using Error::Error;
 };
 
+/// Formatting is compiled once, in error.cpp: most sources of the library include this header.
+[[noreturn]] void raise_formatted(fmt::string_view format, fmt::format_args args);
+[[noreturn]] void raise_usage_formatted(fmt::string_view format, fmt::format_args args);
+
+/// Throws Error with the formatted message. The compiler checks the format.
 template <class... Args>
 [[noreturn]] void raise(fmt::format_string<Args...> format, Args&&... args) {
-  throw Error(fmt::format(format, std::forward<Args>(args)...));
+  raise_formatted(format, fmt::make_format_args(args...));
 }
 
+/// Throws UsageError with the formatted message.
 template <class... Args>
 [[noreturn]] void raise_usage(fmt::format_string<Args...> format, Args&&... args) {
-  throw UsageError(fmt::format(format, std::forward<Args>(args)...));
+  raise_usage_formatted(format, fmt::make_format_args(args...));
 }
 
 }  // namespace m2

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/stop_signal.hpp"
 
+#include <fmt/format.h>
 #include <signal.h>
 
 #include <atomic>

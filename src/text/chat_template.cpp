@@ -4,6 +4,8 @@
 // breaks inside Jinja, this refuses with a message; a null content is empty, as OpenAI clients mean it.
 #include "text/chat_template.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "core/error.hpp"

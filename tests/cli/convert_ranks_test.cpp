@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // m2-convert on several ranks: the same files as from one, and one clean end when a rank fails.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "checkpoint/hugging_face_folder.hpp"

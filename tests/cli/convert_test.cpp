@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // m2-convert as its users meet it: through the command line.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <chrono>

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Collectives that move arrays: gather, broadcast and the exchange of rows.
+#include <fmt/format.h>
+
 #include <numeric>
 
 #include "comm/forms.hpp"

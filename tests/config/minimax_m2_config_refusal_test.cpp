@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every config.json that is refused, with its whole message.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "config/minimax_m2_config.hpp"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "infer/batch_scheduler.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "infer/fixture.hpp"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What Hdf5Reader makes of files that are not as Hdf5Writer left them.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <cstring>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One checkpoint file in several processes: several readers and writers of it here.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "core/error.hpp"

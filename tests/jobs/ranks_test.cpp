@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a job does on several ranks, part by part; whole jobs are in tests/cli/m2_ranks_test.cpp.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <algorithm>

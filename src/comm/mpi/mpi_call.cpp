@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/mpi/mpi_call.hpp"
 
+#include <fmt/format.h>
+
 #include <exception>
 #include <string>
 

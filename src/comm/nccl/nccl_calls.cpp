@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/nccl/nccl_calls.hpp"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <chrono>

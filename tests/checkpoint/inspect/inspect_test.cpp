@@ -4,6 +4,7 @@
 #include "checkpoint/inspect/info.hpp"
 #include "checkpoint/inspect/verify.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <fstream>

@@ -2,6 +2,7 @@
 #include "checkpoint/load/pretrained.hpp"
 #include "checkpoint/formats/open_checkpoint.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "checkpoint/convert/convert.hpp"

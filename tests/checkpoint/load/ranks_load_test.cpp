@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loading on several ranks: each gets the bits of its experts and of what all hold, and reads no byte more.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <chrono>
