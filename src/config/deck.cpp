@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/deck.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <fstream>
 #include <set>
-#include <sstream>
 
 #include "config/deck_keys.hpp"
 #include "core/error.hpp"
 #include "core/nearest.hpp"
+#include "io/file.hpp"
 
 namespace m2 {
 namespace {
@@ -74,7 +75,7 @@ Assignment read_override(const std::string& text) {
   Assignment assignment{text.substr(0, equals), {}, place};
   const std::string value = text.substr(equals + 1);
   const DeckKey* key = find_key(assignment.path);
-  const bool is_text = key ? key->is_text : assignment.path.starts_with(kMoEPrefix);
+  const bool is_text = key ? bool(key->text) : assignment.path.starts_with(kMoEPrefix);
   if (is_text && value != "null") {
     assignment.value.kind = YamlNode::Kind::scalar;
     assignment.value.text = value;
@@ -165,6 +166,16 @@ void require_complete(const Deck& deck, const std::set<std::string>& given, cons
 
 }  // namespace
 
+std::vector<PathRole> deck_paths(const Deck& deck) {
+  std::vector<PathRole> paths;
+  if (!deck.file.empty()) paths.push_back({"the deck", deck.file, PathUse::read});
+  for (const DeckKey& key : deck_keys()) {
+    const auto path = key.path_use && has_job(key, deck.job) ? key.text(deck) : std::nullopt;
+    if (path) paths.push_back({key.path, *path, *key.path_use});
+  }
+  return paths;
+}
+
 Deck parse_deck(std::string_view text, const std::string& source, std::span<const std::string> overrides) {
   std::vector<Assignment> assignments = read_file_assignments(parse_yaml(text, source), source);
   for (const std::string& override_text : overrides) assignments.push_back(read_override(override_text));
@@ -187,13 +198,15 @@ Deck parse_deck(std::string_view text, const std::string& source, std::span<cons
 }
 
 Deck load_deck(const std::string& path, std::span<const std::string> overrides) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (file) text << file.rdbuf();
-  if (!file || !text) {
+  std::string text;
+  try {
+    text = read_text_file(path);
+  } catch (const Error&) {
     raise_usage("{}: cannot read the deck; expected a YAML file, as --print-deck prints", path);
   }
-  return parse_deck(text.view(), path, overrides);
+  Deck deck = parse_deck(text, path, overrides);
+  deck.file = path;
+  return deck;
 }
 
 }  // namespace m2

@@ -11,6 +11,7 @@
 
 #include "config/backend_config.hpp"
 #include "config/moe_config.hpp"
+#include "io/path_roles.hpp"
 
 namespace m2 {
 
@@ -123,6 +124,7 @@ struct BenchSection {
 /// A job deck. Sections a job does not have keep their defaults: prompts and sampling belong to generate, data to
 /// score, bench to bench.
 struct Deck {
+  std::string file;  ///< that load_deck() read; empty for a deck that parse_deck() read
   Job job = Job::generate;
   ModelSection model;
   PromptsSection prompts;
@@ -148,6 +150,9 @@ Deck parse_deck(std::string_view text, const std::string& source, std::span<cons
 
 /// Every key of the deck's job with its value, a line each: equal for equal decks.
 std::string deck_text(const Deck& deck);
+
+/// Every path that a run of the deck reads or writes, under its key; of the deck's own file, "the deck".
+std::vector<PathRole> deck_paths(const Deck& deck);
 
 /// A complete deck for the job: each key with its default (an example where there is none), unit and meaning as
 /// comments.

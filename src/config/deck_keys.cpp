@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/deck_keys.hpp"
 
+#include <fmt/format.h>
+
 #include "config/deck_value.hpp"
 
 namespace m2 {
@@ -53,7 +55,15 @@ template <class Section, class T>
 DeckKey text(std::string path, Jobs jobs, Section Deck::* section, T Section::* field, std::string meaning) {
   DeckKey result = key(std::move(path), std::move(jobs), section, field, NonEmptyText{}, "a text that is not empty",
                        std::move(meaning));
-  result.is_text = true;
+  result.text = [=](const Deck& deck) { return std::optional<std::string>(deck.*section.*field); };
+  return result;
+}
+
+template <class Section, class T>
+DeckKey path(std::string path, Jobs jobs, Section Deck::* section, T Section::* field, PathUse use,
+             std::string meaning) {
+  DeckKey result = text(std::move(path), std::move(jobs), section, field, std::move(meaning));
+  result.path_use = use;
   return result;
 }
 
@@ -72,23 +82,23 @@ DeckKey job_key() {
 }
 
 void add_input_keys(std::vector<DeckKey>& keys) {
-  keys.push_back(with_example(text("model.checkpoint", kEvery, &Deck::model, &ModelSection::checkpoint,
+  keys.push_back(with_example(path("model.checkpoint", kEvery, &Deck::model, &ModelSection::checkpoint, PathUse::read,
                                    "The model: an HDF5 file of m2-convert, or a Hugging Face directory. Either this "
                                    "or model.config."),
                               "model.h5", false));
-  keys.push_back(text("model.config", kEvery, &Deck::model, &ModelSection::config,
+  keys.push_back(path("model.config", kEvery, &Deck::model, &ModelSection::config, PathUse::read,
                       "A config.json: its model gets random weights, the same for any number of ranks. For measuring "
                       "memory and time."));
   keys.push_back(word("model.dtype", kEvery, &Deck::model, &ModelSection::dtype,
                       "Type of the activations and of unquantised weights; auto: what the checkpoint says."));
   keys.push_back(with_example(
-      text("prompts.file", kGenerate, &Deck::prompts, &PromptsSection::file,
+      path("prompts.file", kGenerate, &Deck::prompts, &PromptsSection::file, PathUse::read,
            "Prompts, as JSON Lines with prompt, token_ids or messages, and an id if wanted. Either this or "
            "prompts.text."),
       "prompts.jsonl", false));
   keys.push_back(
       text("prompts.text", kGenerate, &Deck::prompts, &PromptsSection::text, "One prompt, continued as it stands."));
-  keys.push_back(with_example(text("data.file", kScore, &Deck::data, &DataSection::file,
+  keys.push_back(with_example(path("data.file", kScore, &Deck::data, &DataSection::file, PathUse::read,
                                    "What to score, as JSON Lines with text or token_ids, and an id if wanted."),
                               "data.jsonl", true));
 }
@@ -145,10 +155,10 @@ void add_run_keys(std::vector<DeckKey>& keys) {
                        "Sequences worked on at the same time, at most. Costs memory, changes no result."));
   keys.push_back(real("memory.limit_gib", kEvery, &Deck::memory, &MemorySection::limit_gib, 0.001, 1e6,
                       "GiB (1024^3 bytes) this process may use. null: what the machine has."));
-  keys.push_back(text("output.file", kEvery, &Deck::output, &OutputSection::file,
+  keys.push_back(path("output.file", kEvery, &Deck::output, &OutputSection::file, PathUse::write,
                       "Results, as JSON Lines in the order of the input; of bench, one JSON object with everything "
                       "that was measured. null: standard output, where bench prints its tables anyway."));
-  keys.push_back(text("output.report", kBench, &Deck::output, &OutputSection::report,
+  keys.push_back(path("output.report", kBench, &Deck::output, &OutputSection::report, PathUse::write,
                       "The same as a page with charts, for a browser: one HTML file that needs no other. null: none."));
   keys.push_back(word("output.stream", kGenerate, &Deck::output, &OutputSection::stream,
                       "Prints the text of a single prompt while it is generated; auto: on a terminal, without "
@@ -157,7 +167,7 @@ void add_run_keys(std::vector<DeckKey>& keys) {
                       "Goes on where output.file ends; false: writes it anew."));
   keys.push_back(real("output.grace_seconds", kTexts, &Deck::output, &OutputSection::grace_seconds, 0.0, 1e6,
                       "After SIGUSR1 (Slurm's warning), seconds to finish the sequences in flight before stopping."));
-  keys.push_back(text("output.expert_load", kTexts, &Deck::output, &OutputSection::expert_load,
+  keys.push_back(path("output.expert_load", kTexts, &Deck::output, &OutputSection::expert_load, PathUse::write,
                       "JSON file for how often each expert was chosen, for m2 --make-placement. null: not counted."));
 }
 
@@ -165,7 +175,7 @@ void add_parallel_keys(std::vector<DeckKey>& keys) {
   constexpr auto kSection = &Deck::parallel;
   keys.push_back(whole("parallel.expert", kEvery, kSection, &ParallelSection::expert, 1, 1 << 16,
                        "Ranks that share the experts of a layer; must divide the number of ranks. null: all ranks."));
-  keys.push_back(text("parallel.placement", kEvery, kSection, &ParallelSection::placement,
+  keys.push_back(path("parallel.placement", kEvery, kSection, &ParallelSection::placement, PathUse::read,
                       "JSON file of m2 --make-placement: which of these ranks hold which expert. null: evenly."));
   keys.push_back(word("parallel.combine", kEvery, kSection, &ParallelSection::combine,
                       "exact: each expert's answer returns by itself, so that no bit depends on the number of ranks; "

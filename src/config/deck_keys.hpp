@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,9 +22,11 @@ struct DeckKey {
   std::function<bool(const YamlNode& value, Deck& deck)> read = {};
   /// The value as YAML.
   std::function<std::string(const Deck& deck)> print = {};
-  bool is_text = false;      ///< on the command line, the value is taken as it stands
-  bool required = false;     ///< has no default
-  std::string example = {};  ///< printed in place of the default
+  /// Of a text, which on the command line is taken as it stands: its value, if it is set.
+  std::function<std::optional<std::string>(const Deck& deck)> text = {};
+  std::optional<PathUse> path_use = {};  ///< of a text that is a path
+  bool required = false;                 ///< has no default
+  std::string example = {};              ///< printed in place of the default
 };
 
 /// All keys but those of the section `moe`, which MoEConfig knows; in the order in which they are printed.

@@ -2,6 +2,7 @@
 #include "jobs/run_job.hpp"
 
 #include "core/error.hpp"
+#include "io/path_roles.hpp"
 #include "jobs/bench_job.hpp"
 #include "jobs/generate_job.hpp"
 #include "jobs/same_on_ranks.hpp"
@@ -10,6 +11,7 @@
 namespace m2 {
 
 void run_job(const Deck& deck, Communicator& world, bool check_only) {
+  if (world.rank() == 0) require_separate_paths(deck_paths(deck));  // a failure of one rank ends the others
   require_same_deck(deck, world);
   require_same_kernels(world);
   switch (deck.job) {
