@@ -5,6 +5,7 @@
 #include <chrono>
 #include <type_traits>
 
+#include "bench/ceilings_loops.hpp"
 #include "kernels/common/rows.hpp"
 
 namespace m2 {

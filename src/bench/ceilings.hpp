@@ -22,16 +22,4 @@ struct Ceilings {
 /// best counts. Takes about a second and gives the array back. On a device bfloat16 is left out.
 Ceilings measure_ceilings(const ExecSpace& exec, std::int64_t array_bytes);
 
-/// A loop that keeps the multipliers of one core busy. `run(iterations)` computes flop_per_iteration each, and returns
-/// something that depends on all of it.
-struct PeakLoop {
-  float (*run)(std::int64_t iterations);
-  std::int64_t flop_per_iteration;
-  const char* instructions;
-};
-
-/// The fastest for this processor; the second is nothing where it has no instructions for bfloat16.
-PeakLoop float32_peak_loop();
-std::optional<PeakLoop> bfloat16_peak_loop();
-
 }  // namespace m2
