@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/ceilings.hpp"
+#include "bench/ceilings_loops.hpp"
 
 #include <gtest/gtest.h>
 
