@@ -14,6 +14,7 @@
 #include "core/progress.hpp"
 #include "core/stopwatch.hpp"
 #include "infer/generator.hpp"
+#include "io/json_number.hpp"
 #include "jobs/finish_job.hpp"
 #include "jobs/job_model.hpp"
 #include "jobs/memory_plan.hpp"

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "jobs/output_lines.hpp"
 
-#include <array>
-#include <charconv>
-#include <cmath>
-#include <cstdlib>
-
 #include "core/error.hpp"
 #include "core/print.hpp"
 
@@ -54,13 +49,6 @@ void OutputLines::write(std::string_view line) {
 
 void OutputLines::finish() {
   if (file_) file_->sync();
-}
-
-nlohmann::ordered_json json_number(float value) {
-  if (!std::isfinite(value)) return nullptr;
-  std::array<char, 32> text{};
-  std::to_chars(text.data(), text.data() + text.size() - 1, value);
-  return std::strtod(text.data(), nullptr);
 }
 
 }  // namespace m2

@@ -38,7 +38,4 @@ class OutputLines {
   std::int64_t num_lines_ = 0;
 };
 
-/// A float as the JSON number with the fewest digits that reads back as the same float; JSON has no infinity: null.
-nlohmann::ordered_json json_number(float value);
-
 }  // namespace m2

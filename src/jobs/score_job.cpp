@@ -13,6 +13,7 @@
 #include "core/progress.hpp"
 #include "core/stopwatch.hpp"
 #include "infer/scorer.hpp"
+#include "io/json_number.hpp"
 #include "jobs/finish_job.hpp"
 #include "jobs/job_model.hpp"
 #include "jobs/memory_plan.hpp"

@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
-#include <cmath>
 
 #include "core/error.hpp"
 #include "infer/fixture.hpp"
@@ -64,16 +63,6 @@ TEST_F(OutputLinesTest, RefusesLinesOfAnotherInput) {
             path_ + ": line 1: 'token_ids' differs from the tokens of the input (test)" + kAdvice);
   EXPECT_EQ(error(line(0).dump() + "\n" + line(1).dump() + "\n" + line(1).dump() + "\n"),
             path_ + ": has more lines than the input's 2" + kAdvice);
-}
-
-TEST(JsonNumber, HasTheFewestDigitsOfAFloat) {
-  EXPECT_EQ(json_number(-0.1f).dump(), "-0.1");
-  EXPECT_EQ(json_number(-1.2345678f).dump(), "-1.2345678");
-  EXPECT_EQ(json_number(0.0f).dump(), "0.0");
-  EXPECT_EQ(json_number(-INFINITY).dump(), "null");
-  for (const float value : {-3.4028235e38f, -1e-45f, -7.0000005f}) {
-    EXPECT_EQ(float(json_number(value).get<double>()), value);
-  }
 }
 
 }  // namespace
