@@ -171,11 +171,12 @@ function(m2_add_mpi_test test ranks timeout labels)
 endfunction()
 
 function(m2_print_summary)
-  set(nccl "${NCCL_VERSION}")
-  if(NOT NCCL_FOUND)
-    set(nccl no)
-  endif()
+  foreach(package IN ITEMS KokkosKernels dnnl NCCL)
+    if(NOT "${package}" IN_LIST M2_OPTIONAL_PACKAGES)
+      set(${package}_VERSION no)
+    endif()
+  endforeach()
   message(STATUS "KokkosM2 ${PROJECT_VERSION}: ${CMAKE_BUILD_TYPE}, Kokkos ${Kokkos_VERSION} (${Kokkos_DEVICES}), Kokkos Kernels "
-    "${KokkosKernels_VERSION}, HDF5 ${HDF5_VERSION}, oneDNN ${dnnl_VERSION}, MPI ${MPI_CXX_VERSION}, NCCL ${nccl}, tests ${M2_ENABLE_TESTS}, "
+    "${KokkosKernels_VERSION}, HDF5 ${HDF5_VERSION}, oneDNN ${dnnl_VERSION}, MPI ${MPI_CXX_VERSION}, NCCL ${NCCL_VERSION}, tests ${M2_ENABLE_TESTS}, "
     "native ${M2_ENABLE_NATIVE}, sanitizers '${M2_SANITIZERS}', cuda check ${M2_CUDA_CHECK}")
 endfunction()

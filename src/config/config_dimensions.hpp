@@ -10,8 +10,9 @@ namespace m2 {
 /// A size in config.json: a whole number from 1 to `max`. The limits are far above every published model, and keep all
 /// products of sizes inside 64 bits, those of heads inside 32.
 struct ConfigDimension {
+  using Field = int MiniMaxM2Config::*;
   const char* key;
-  int MiniMaxM2Config::* field;
+  Field field;
   int max;
 };
 

@@ -20,11 +20,9 @@ GemmProvider provider_of(LinearBackend choice) {
 
 GemmProvider resolve_provider(LinearBackend choice, const char* key, DType activation, DType weight) {
   const GemmProvider provider = provider_of(choice);
-  M2_REQUIRE(
-      gemm_supports(provider, activation, weight),
-      "backend.{}: {} does not multiply {} activations with {} weights on this processor; choose auto or kokkos, or "
-      "another model.dtype",
-      key, name(provider), name(activation), name(weight));
+  const std::string_view refusal = gemm_refusal(provider, activation, weight);
+  M2_REQUIRE(refusal.empty(), "backend.{}: {} does not multiply {} activations with {} weights: {}", key,
+             name(provider), name(activation), name(weight), refusal);
   return provider;
 }
 

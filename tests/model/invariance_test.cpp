@@ -2,6 +2,7 @@
 // A token's bits do not depend on what it is computed with: neighbours, padding, packing, chunks, cache, threads.
 #include <gmock/gmock.h>
 
+#include "model/backend.hpp"
 #include "model/fixture.hpp"
 
 namespace m2::test {
@@ -24,8 +25,8 @@ class Invariance : public ::testing::TestWithParam<Case> {
 
   void SetUp() override {
     const auto& [checkpoint, dtype, provider] = GetParam();
-    if (provider == LinearBackend::onednn && !gemm_supports(GemmProvider::onednn, dtype, dtype))
-      GTEST_SKIP() << "this processor lacks instructions that oneDNN needs";
+    const std::string_view refusal = gemm_refusal(provider_of(provider), dtype, dtype);
+    if (!refusal.empty()) GTEST_SKIP() << refusal;
   }
 
   MiniMaxM2ForCausalLM make_model(const ExecSpace& on) const {

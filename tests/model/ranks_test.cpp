@@ -150,7 +150,7 @@ TEST_P(Ranks, ReducedAnswersAreAsManyAsRows) {
 }
 
 TEST_P(Ranks, NoRankSavesHalfAModel) {
-  if (size == 1) return;
+  if (size == 1) GTEST_SKIP() << "needs several ranks";
   const MiniMaxM2ForCausalLM split = split_model(std::make_shared<ExpertParallel>(even_parallel()));
   const std::string folder = ::testing::TempDir() + "m2_half_a_model";
   EXPECT_THAT([&] { split.save_pretrained(folder); },

@@ -10,7 +10,6 @@
 // A row is a token and a query head. Whatever rows are worked on together, each has its own chain of operations: scores
 // by channel, weighted sums by position up to the row's own, pages in order.
 
-#ifndef KOKKOS_ENABLE_CUDA
 namespace m2 {
 namespace {
 
@@ -277,4 +276,3 @@ template void attention_host<Bf16>(const ExecSpace&, View2D<const Bf16>, const K
                                    float, View2D<Bf16>);
 
 }  // namespace m2
-#endif  // KOKKOS_ENABLE_CUDA

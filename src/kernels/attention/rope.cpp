@@ -13,7 +13,6 @@ void rope_table(const ExecSpace& exec, View1D<const int> position_T, int rotary_
   require_same("rope_table", "columns of cos_TJ", cos_TJ.extent(1), "half of rotary_dim", rotary_dim / 2);
   require_same("rope_table", "rows of cos_TJ", cos_TJ.extent(0), "elements of position_T", position_T.extent(0));
   require_same_shape("rope_table", "cos_TJ", cos_TJ, "sin_TJ", sin_TJ);
-  // A power, a product and the two functions for each angle.
   const LoggedOperation logged(exec, "rope_table", [&] { return array_cost(cos_TJ, sin_TJ); });
   const int num_pairs = rotary_dim / 2;
   Kokkos::parallel_for(
@@ -40,7 +39,7 @@ void rope(const ExecSpace& exec, View2D<const float> cos_TJ, View2D<const float>
   const int num_heads = x_TN.extent_int(1) / head_size;
   const LoggedOperation logged(exec, "rope", [&] {
     const std::int64_t rotated = std::int64_t(cos_TJ.size()) * num_heads;
-    return OperationCost{.bytes = 4 * rotated * std::int64_t(sizeof(T)), .flop = 6 * rotated};
+    return OperationCost{.bytes = 4 * rotated * std::int64_t(sizeof(T))};
   });
   Kokkos::parallel_for(
       "m2::rope", row_policy(exec, x_TN.extent_int(0)), KOKKOS_LAMBDA(const RowMember& team) {

@@ -48,7 +48,8 @@ KOKKOS_FORCEINLINE_FUNCTION auto* row(const View& matrix, int i) {
 }
 
 /// Calls body(first, width) for tiles that cover 0 .. count - 1, shared by the team. `width` is a
-/// std::integral_constant, kRowTile or 1, so that the body's loops over a tile have a constant trip count.
+/// std::integral_constant, kRowTile or 1, so that the body's loops over a tile have a constant trip count: the body
+/// takes it from decltype(width)::value, because its member functions are the host's.
 template <class Body>
 KOKKOS_FORCEINLINE_FUNCTION void row_tiles([[maybe_unused]] const RowMember& team, int count, const Body& body) {
   constexpr std::integral_constant<int, 1> one;
@@ -66,9 +67,10 @@ KOKKOS_FORCEINLINE_FUNCTION void row_tiles([[maybe_unused]] const RowMember& tea
 template <class T, class Value>
 KOKKOS_FORCEINLINE_FUNCTION void row_store(const RowMember& team, int count, T* out, const Value& value) {
   row_tiles(team, count, [&](int first, auto width) {
-    float tile[width()];
-    for (int l = 0; l < width(); ++l) tile[l] = value(first + l);
-    for (int l = 0; l < width(); ++l) out[first + l] = T(tile[l]);
+    constexpr int kWidth = decltype(width)::value;
+    float tile[kWidth];
+    for (int l = 0; l < kWidth; ++l) tile[l] = value(first + l);
+    for (int l = 0; l < kWidth; ++l) out[first + l] = T(tile[l]);
   });
 }
 

@@ -19,18 +19,9 @@ std::string_view name(GemmProvider provider) {
   raise("unknown gemm provider {}", int(provider));
 }
 
-bool gemm_supports(GemmProvider provider, DType activation, DType weight) {
-  const bool has_activation = activation == DType::float32 || activation == DType::bfloat16;
-  const bool has_weight = weight == DType::float32 || weight == DType::bfloat16 || weight == DType::float8_e4m3fn;
-  if (!has_activation || !has_weight) return false;
-  return provider != GemmProvider::onednn || onednn_supports(activation, weight);
-}
-
 std::int64_t gemm_workspace_bytes(GemmProvider provider, DType activation, DType weight, int max_tokens, int num_rows,
                                   int num_columns) {
-  M2_REQUIRE(gemm_supports(provider, activation, weight),
-             "gemm: provider {} does not multiply {} activations by {} weights", name(provider), name(activation),
-             name(weight));
+  require_provider("gemm", provider, activation, weight);
   switch (provider) {
     case GemmProvider::kokkos:
       return 0;

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/gemm/gemm_providers.hpp"
+#include <type_traits>
 
-#ifdef KOKKOS_ENABLE_CUDA
-#include "kernels/gemm/gemm_kokkos_device.hpp"
-#else
-#include "kernels/gemm/gemm_kokkos_host.hpp"
-#endif
+#include "kernels/gemm/gemm_providers.hpp"
 
 namespace m2 {
 
@@ -17,11 +13,11 @@ void gemm_kokkos(const ExecSpace& exec, View2D<const T> x_RK, const Weight& w_EN
   }
   switch (w_ENK.dtype()) {
     case DType::float32:
-      return multiply_groups<T, float>(exec, x_RK, w_ENK, offset_E1, y_RN);
+      return multiply_groups<T, float, Out>(exec, x_RK, w_ENK, offset_E1, y_RN);
     case DType::bfloat16:
-      return multiply_groups<T, Bf16>(exec, x_RK, w_ENK, offset_E1, y_RN);
+      return multiply_groups<T, Bf16, Out>(exec, x_RK, w_ENK, offset_E1, y_RN);
     default:
-      return multiply_groups<T, Fp8E4M3>(exec, x_RK, w_ENK, offset_E1, y_RN);
+      return multiply_groups<T, Fp8E4M3, Out>(exec, x_RK, w_ENK, offset_E1, y_RN);
   }
 }
 

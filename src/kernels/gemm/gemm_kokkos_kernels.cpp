@@ -24,7 +24,7 @@ void expand_activations(const ExecSpace& exec, View2D<const T> x_RK, View2D<floa
 
 /// out = rows first_row, first_row + 1, ... of matrix e, in float32, times their scales.
 template <class W>
-void expand_panel(const ExecSpace& exec, const Weight& weight, int e, int first_row, View2D<float> out_PK) {
+void expand_rows(const ExecSpace& exec, const Weight& weight, int e, int first_row, View2D<float> out_PK) {
   using Policy = Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>;
   const View3D<const W> w_ENK = weight.values<W>();
   const View3D<const float> scale_inv = weight.scale_inv();
@@ -37,30 +37,32 @@ void expand_panel(const ExecSpace& exec, const Weight& weight, int e, int first_
       });
 }
 
-void expand_panel(const ExecSpace& exec, const Weight& weight, int e, int first_row, View2D<float> out_PK) {
+void expand_rows(const ExecSpace& exec, const Weight& weight, int e, int first_row, View2D<float> out_PK) {
   switch (weight.dtype()) {
     case DType::float32:
-      return expand_panel<float>(exec, weight, e, first_row, out_PK);
+      return expand_rows<float>(exec, weight, e, first_row, out_PK);
     case DType::bfloat16:
-      return expand_panel<Bf16>(exec, weight, e, first_row, out_PK);
+      return expand_rows<Bf16>(exec, weight, e, first_row, out_PK);
     default:
-      return expand_panel<Fp8E4M3>(exec, weight, e, first_row, out_PK);
+      return expand_rows<Fp8E4M3>(exec, weight, e, first_row, out_PK);
   }
 }
 
 /// y[begin + m, first_column + p] = Out(panel[m, p]).
 template <class Out>
-void store_panel(const ExecSpace& exec, View2D<const float> panel_MP, int begin, int first_column, View2D<Out> y_RN) {
+void store_columns(const ExecSpace& exec, View2D<const float> panel_MP, int begin, int first_column, View2D<Out> y_RN) {
   using Policy = Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>;
   const int width = panel_MP.extent_int(1);
   Kokkos::parallel_for(
-      "m2::gemm::store_panel", Policy(exec, 0, panel_MP.size()), KOKKOS_LAMBDA(std::int64_t i) {
+      "m2::gemm::store_columns", Policy(exec, 0, panel_MP.size()), KOKKOS_LAMBDA(std::int64_t i) {
         const int m = int(i / width), p = int(i % width);
         y_RN(begin + m, first_column + p) = Out(panel_MP(m, p));
       });
 }
 
 }  // namespace
+
+bool has_kokkos_kernels() { return true; }
 
 std::int64_t kokkos_kernels_workspace_bytes(int max_tokens, int num_rows, int num_columns) {
   const std::int64_t panel = std::min(num_rows, kCopyRows), tokens = max_tokens;
@@ -84,9 +86,9 @@ void gemm_kokkos_kernels(const ExecSpace& exec, View2D<const T> x_RK, const Weig
     for (int n = 0; n < num_outputs; n += kCopyRows) {
       const int width = std::min(kCopyRows, num_outputs - n);
       const View2D<float> w_PK(expanded_w, width, num_columns), y_MP(panel_y, group_rows, width);
-      expand_panel(exec, w_ENK, e, n, w_PK);
+      expand_rows(exec, w_ENK, e, n, w_PK);
       KokkosBlas::gemm(exec, "N", "T", 1.0f, x_MK, View2D<const float>(w_PK), 0.0f, y_MP);
-      store_panel<Out>(exec, y_MP, begin, n, y_RN);
+      store_columns<Out>(exec, y_MP, begin, n, y_RN);
     }
   }
 }

@@ -3,9 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <type_traits>
 #include <vector>
 
 #include "core/error.hpp"
+#include "core/host_copy.hpp"
 #include "core/views.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "kernels/weights/weight.hpp"
@@ -13,11 +16,17 @@
 namespace m2 {
 
 // What gemm.hpp and grouped_gemm.hpp share: one function per provider, each defined in its own file, with
-// y[r] = x[r] w[e]^T for the rows r of group e. Without offsets all rows belong to matrix 0.
+// y[r] = x[r] w[e]^T for the rows r of group e. Without offsets all rows belong to matrix 0. CMake chooses the sources:
+// where a build has no such provider, <name>_none.cpp says so, and gemm_refusal() tells the user.
 
 template <class T, class Out>
 void gemm_kokkos(const ExecSpace& exec, View2D<const T> x_RK, const Weight& w_ENK, View1D<const int> offset_E1,
                  View2D<Out> y_RN);
+
+/// What gemm_kokkos does where the weight lies in rows of W: one source for hosts and one for devices.
+template <class T, class W, class Out>
+void multiply_groups(const ExecSpace& exec, View2D<const T> x_RK, const Weight& weight, View1D<const int> offset_E1,
+                     View2D<Out> y_RN);
 
 /// What gemm_kokkos does where the weight lies in panels, on hosts.
 template <class Out>
@@ -28,20 +37,29 @@ template <class T, class Out>
 void gemm_kokkos_kernels(const ExecSpace& exec, View2D<const T> x_RK, const Weight& w_ENK, View1D<const int> offset_E1,
                          View1D<std::byte> workspace, View2D<Out> y_RN);
 std::int64_t kokkos_kernels_workspace_bytes(int max_tokens, int num_rows, int num_columns);
+bool has_kokkos_kernels();
 
 template <class T, class Out>
 void gemm_onednn(const ExecSpace& exec, View2D<const T> x_RK, const Weight& w_ENK, View1D<const int> offset_E1,
                  View1D<std::byte> workspace, View2D<Out> y_RN);
-bool onednn_supports(DType activation, DType weight);
 std::int64_t onednn_workspace_bytes(int num_rows, int num_columns);
+
+/// What oneDNN may use of the processor.
+struct OnednnInstructions {
+  bool avx512 = false, avx512_bf16 = false, amx = false;
+};
+/// As oneDNN itself says, which the first call keeps from AMX; nothing in a build without oneDNN.
+std::optional<OnednnInstructions> onednn_instructions();
+/// gemm_refusal() of the provider onednn, were these the instructions.
+std::string_view onednn_refusal(const std::optional<OnednnInstructions>& instructions, DType activation, DType weight);
+
+/// Throws Error that begins with `operation` and ends with gemm_refusal(), if there is any.
+void require_provider(std::string_view operation, GemmProvider provider, DType activation, DType weight);
 
 /// The offsets, or {0, num_rows} without any. Waits for `exec`.
 inline std::vector<int> offsets_on_host(const ExecSpace& exec, View1D<const int> offset_E1, int num_rows) {
   if (offset_E1.extent(0) == 0) return {0, num_rows};
-  std::vector<int> offsets(offset_E1.extent(0));
-  Kokkos::deep_copy(exec, HostView1D<int>(offsets.data(), offsets.size()), offset_E1);
-  exec.fence("m2::grouped_gemm::offsets");
-  return offsets;
+  return to_host(exec, offset_E1, "m2::grouped_gemm: the host reads the offsets");
 }
 
 /// Checks what every provider relies on, then calls it. `operation` begins the messages.
@@ -54,9 +72,7 @@ void multiply(const char* operation, const ExecSpace& exec, GemmProvider provide
              x_RK.extent(0));
   M2_REQUIRE(y_RN.extent_int(1) == w_ENK.num_rows(), "{}: y has {} columns, the weight has {} rows", operation,
              y_RN.extent(1), w_ENK.num_rows());
-  M2_REQUIRE(gemm_supports(provider, kDTypeOf<T>, w_ENK.dtype()),
-             "{}: provider {} does not multiply {} activations by {} weights; kokkos does", operation, name(provider),
-             name(kDTypeOf<T>), name(w_ENK.dtype()));
+  require_provider(operation, provider, kDTypeOf<T>, w_ENK.dtype());
   M2_REQUIRE(w_ENK.layout() == WeightLayout::rows || (provider == GemmProvider::kokkos && std::is_same_v<T, Bf16>),
              "{}: a weight in panels is multiplied by bfloat16 activations and the provider kokkos only, not {} and {}",
              operation, name(kDTypeOf<T>), name(provider));

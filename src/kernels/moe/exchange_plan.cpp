@@ -69,7 +69,7 @@ void scan_slabs(const ExecSpace& exec, int num_ranks, int slabs, View1D<int> cou
       });
 }
 
-void place_slots(const ExecSpace& exec, const Slots& slots, View2D<const float> weight_TK, View1D<int> next_row,
+void place_pairs(const ExecSpace& exec, const Slots& slots, View2D<const float> weight_TK, View1D<int> next_row,
                  View1D<int> next_pair, const ExchangePlan& plan) {
   const int num_tokens = slots.expert_TK.extent_int(0), top_k = slots.expert_TK.extent_int(1);
   const int slabs = int(slabs_of(num_tokens));
@@ -141,7 +141,7 @@ void plan_exchange(const ExecSpace& exec, View2D<const int> expert_TK, View2D<co
   count_slabs(exec, slots, num_ranks, row_count, pair_count);
   scan_slabs(exec, num_ranks, slabs, row_count, plan.first_row_N1);
   scan_slabs(exec, num_ranks, slabs, pair_count, plan.first_pair_N1);
-  place_slots(exec, slots, weight_TK, row_count, pair_count, plan);
+  place_pairs(exec, slots, weight_TK, row_count, pair_count, plan);
 }
 
 void unpack_pairs(const ExecSpace& exec, View2D<const int> pair_P3, View1D<const int> first_row_N,
@@ -201,13 +201,14 @@ void combine_pairs(const ExecSpace& exec, View2D<const T> y_PD, View2D<const int
         const int s = team.league_rank(), begin = first_pair_S1(s), end = first_pair_S1(s + 1);
         T* out = row(out_SD, s);
         row_tiles(team, width, [&](int first, auto tile_width) {
-          float total[tile_width()] = {};
+          constexpr int kWidth = decltype(tile_width)::value;
+          float total[kWidth] = {};
           for (int p = begin; p < end; ++p) {
             const T* y = row(y_PD, position_P1(p, 0)) + first;
             const float weight = weighted ? weight_P(p) : 1.0f;
-            for (int l = 0; l < tile_width(); ++l) total[l] = fused_multiply_add(weight, float(y[l]), total[l]);
+            for (int l = 0; l < kWidth; ++l) total[l] = fused_multiply_add(weight, float(y[l]), total[l]);
           }
-          for (int l = 0; l < tile_width(); ++l) out[first + l] = T(total[l]);
+          for (int l = 0; l < kWidth; ++l) out[first + l] = T(total[l]);
         });
       });
 }

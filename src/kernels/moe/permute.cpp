@@ -133,14 +133,15 @@ void combine(const ExecSpace& exec, View2D<const T> y_RD, View2D<const int> row_
         const int t = team.league_rank();
         T* out = row(out_TD, t);
         row_tiles(team, width, [&](int first, auto tile_width) {
-          float total[tile_width()] = {};
+          constexpr int kWidth = decltype(tile_width)::value;
+          float total[kWidth] = {};
           for (int k = 0; k < top_k; ++k) {
             if (row_TK(t, k) < 0) continue;
             const T* y = row(y_RD, row_TK(t, k)) + first;
             const float weight = weighted ? weight_TK(t, k) : 1.0f;
-            for (int l = 0; l < tile_width(); ++l) total[l] = fused_multiply_add(weight, float(y[l]), total[l]);
+            for (int l = 0; l < kWidth; ++l) total[l] = fused_multiply_add(weight, float(y[l]), total[l]);
           }
-          for (int l = 0; l < tile_width(); ++l) out[first + l] = T(total[l]);
+          for (int l = 0; l < kWidth; ++l) out[first + l] = T(total[l]);
         });
       });
 }

@@ -142,7 +142,6 @@ void route(const ExecSpace& exec, View2D<const float> logits_TE, View1D<const fl
     require_same("route", "elements of selection_bias_E", selection_bias_E.extent(0), "columns of logits_TE",
                  logits_TE.extent(1));
   }
-  // 22: an exponential and the rest of a score. Each chosen expert takes one comparison with every other.
   const LoggedOperation logged(exec, "route", [&] { return array_cost(logits_TE); });
   const RouterOptions settings = options;
   Kokkos::parallel_for(

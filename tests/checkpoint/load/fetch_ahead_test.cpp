@@ -37,6 +37,11 @@ class FetchedSource final : public TensorSource {
     return !changed_.wait_for(lock, std::chrono::milliseconds(50), [&] { return bytes_ > bytes; });
   }
 
+  std::uint64_t bytes() const {
+    const std::lock_guard lock(mutex_);
+    return bytes_;
+  }
+
   // Where it began anew, in MiB.
   std::string beginnings() const {
     const std::lock_guard lock(mutex_);
@@ -80,6 +85,7 @@ TEST(FetchAhead, EndsWhenReadingDoes) {
   {
     const FetchAhead fetch(source, {{&large, 0}}, read);
   }  // hangs if its thread goes on waiting
+  EXPECT_LE(source.bytes(), kFetchWindowBytes) << "fetched although nobody read";
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ struct GemmOp {
         offset_E1(integers_to_device<int>(std::span<const int>(size.offsets))),
         workspace("test::workspace", workspace_bytes(size.num_rows)),
         y_RN(filled<Out>(size.num_rows, size.num_outputs, NAN)) {
-    std::fill_n(reinterpret_cast<float*>(workspace.data()), workspace.size() / sizeof(float), NAN);
+    Kokkos::deep_copy(View1D<float>(reinterpret_cast<float*>(workspace.data()), workspace.size() / sizeof(float)), NAN);
     w.weight.set_layout(exec(), size.layout);
   }
 

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#pragma once
-
-#include "core/views.hpp"
 #include "kernels/common/simd.hpp"
-#include "kernels/weights/weight.hpp"
+#include "kernels/gemm/gemm_providers.hpp"
 
 namespace m2 {
 
 // The provider `kokkos` on devices: a warp computes one output of kWarpRows rows, its lanes striding through K, so
 // weights and activations are read in whole cache lines. The order of an output's sum depends on K alone.
 
-inline constexpr int kWarpRows = 8;
-inline constexpr int kTeamOutputs = 32;
-inline constexpr int kTeamRows = 64;
+constexpr int kWarpRows = 8;
+constexpr int kTeamOutputs = 32;
+constexpr int kTeamRows = 64;
 
 /// One partial sum for each row of a warp.
 struct RowSums {
@@ -75,5 +72,19 @@ void multiply_groups(const ExecSpace& exec, View2D<const T> x_RK, const Weight& 
         });
       });
 }
+
+#define M2_INSTANTIATE_MULTIPLY_GROUPS(T, W, Out)                                                               \
+  template void multiply_groups<T, W, Out>(const ExecSpace&, View2D<const T>, const Weight&, View1D<const int>, \
+                                           View2D<Out>)
+M2_INSTANTIATE_MULTIPLY_GROUPS(float, float, float);
+M2_INSTANTIATE_MULTIPLY_GROUPS(float, Bf16, float);
+M2_INSTANTIATE_MULTIPLY_GROUPS(float, Fp8E4M3, float);
+M2_INSTANTIATE_MULTIPLY_GROUPS(Bf16, float, Bf16);
+M2_INSTANTIATE_MULTIPLY_GROUPS(Bf16, Bf16, Bf16);
+M2_INSTANTIATE_MULTIPLY_GROUPS(Bf16, Fp8E4M3, Bf16);
+M2_INSTANTIATE_MULTIPLY_GROUPS(Bf16, float, float);
+M2_INSTANTIATE_MULTIPLY_GROUPS(Bf16, Bf16, float);
+M2_INSTANTIATE_MULTIPLY_GROUPS(Bf16, Fp8E4M3, float);
+#undef M2_INSTANTIATE_MULTIPLY_GROUPS
 
 }  // namespace m2
