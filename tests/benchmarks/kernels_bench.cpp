@@ -20,7 +20,7 @@ void measure(benchmark::State& state, Size size) {
   }
   const double iterations = double(state.iterations());
   state.counters["bytes"] = benchmark::Counter(op.bytes() * iterations, benchmark::Counter::kIsRate);
-  state.counters["FLOP"] = benchmark::Counter(op.flop() * iterations, benchmark::Counter::kIsRate);
+  state.counters["FLOP"] = benchmark::Counter(flop_of(op) * iterations, benchmark::Counter::kIsRate);
 }
 
 template <class Op>

@@ -19,7 +19,8 @@
 //   actual()                 what it wrote, token by token
 //   expected(), tolerance()  the oracle in double, and how far actual() may be from it
 //   alone(t)                 what the operation writes for token t when it is the whole batch
-//   bytes(), flop()          at least moved and computed by one run
+//   bytes()                  of the arrays that one run must move, counted from the sizes; tables and indices aside
+//   flop()                   of matrix products and attention alone: two for each term of a sum of products
 
 namespace m2::test {
 
@@ -55,6 +56,16 @@ std::vector<float> random_rows(int first, int rows, int width, std::uint64_t see
     out.insert(out.end(), values.begin(), values.end());
   }
   return rounded<T>(std::move(out));
+}
+
+/// What an operation computes: nothing is counted for those that only move memory.
+template <class Op>
+double flop_of(const Op& op) {
+  if constexpr (requires { op.flop(); }) {
+    return op.flop();
+  } else {
+    return 0;
+  }
 }
 
 inline std::vector<int> random_integers(int first, int count, int bound, std::uint64_t seed) {

@@ -78,39 +78,78 @@ struct AttentionOp {
   void run(const ExecSpace& on) const { attention<T>(on, q_TN, batch.cache, batch.layout, scale, out_TN); }
   std::vector<float> actual() const { return to_host(out_TN); }
   std::vector<float> expected() const {
-    std::vector<float> out(q.size());
-    for (int t = 0; t < size.num_tokens; ++t) {
-      for (int h = 0; h < kKvHeads * kGroup; ++h)
-        attend(t, h, &out[std::size_t(t) * width + std::size_t(h) * size.width]);
-    }
+    std::vector<float> out;
+    for_heads([&](const Exact& head) { out.insert(out.end(), head.out.begin(), head.out.end()); });
     return out;
   }
-  void attend(int t, int h, float* out) const {
-    const int sequence = batch.sequence[t], positions = batch.position[t] + 1, g = h / kGroup;
-    const auto cached = [&](const std::vector<std::vector<float>>& from, int p) {
-      return &from[sequence][(std::size_t(p) * kKvHeads + g) * size.width];
-    };
-    std::vector<double> weight(positions);
-    double total = 0;
-    for (int p = 0; p < positions; ++p) {
-      double score = 0;
-      for (int c = 0; c < size.width; ++c)
-        score += double(q[std::size_t(t) * width + h * size.width + c]) * cached(batch.k, p)[c];
-      total += weight[p] = std::exp(score * scale);
-    }
-    for (int c = 0; c < size.width; ++c) {
-      double sum = 0;
-      for (int p = 0; p < positions; ++p) sum += weight[p] * cached(batch.v, p)[c];
-      out[c] = float(sum / total);
+  /// Largest error of an output, by running error analysis (Higham, Accuracy and Stability of Numerical Algorithms,
+  /// 3.3): each operation in float adds at most 2^-24 of its own result. 1 % for what is not of first order.
+  double tolerance() const {
+    double largest = 0;
+    for_heads([&](const Exact& head) { largest = std::max(largest, head.error); });
+    return 1.01 * largest;
+  }
+
+  /// One token and query head: the outputs, and how far the kernel may be from them.
+  struct Exact {
+    std::vector<float> out;
+    double error = 0;
+  };
+  struct Score {
+    double value = 0, error = 0;
+  };
+
+  template <class Body>
+  void for_heads(const Body& body) const {
+    for (int t = 0; t < size.num_tokens; ++t) {
+      for (int h = 0; h < kKvHeads * kGroup; ++h) body(attend(t, h));
     }
   }
-  // A score is a chain of `width` products of numbers below `largest`: its error, times the exponential, is that of a
-  // weight, and goes into numerator and denominator; both are sums over the positions, kept through pages.
-  double tolerance() const {
-    const double largest = std::max(max_abs(q), max_abs(batch.k[0]));
-    const double score_error = double(scale) * size.width * (size.width + 2) * largest * largest * kUnit<float>;
-    const double sum_error = (kHistory + size.num_tokens + 2 * batch.pages_per_sequence + 8) * kUnit<float>;
-    return max_abs(batch.v[0]) * 1.5 * (2 * score_error + 2 * sum_error + kUnit<T>);
+
+  const float* cached(const std::vector<std::vector<float>>& from, int t, int p, int h) const {
+    return &from[batch.sequence[t]][(std::size_t(p) * kKvHeads + h / kGroup) * size.width];
+  }
+
+  // A chain of `width` products, then the scale.
+  Score score(int t, int h, int p) const {
+    const float* const query = &q[std::size_t(t) * width + std::size_t(h) * size.width];
+    double sum = 0, error = 0;
+    for (int c = 0; c < size.width; ++c) {
+      sum += double(query[c]) * cached(batch.k, t, p, h)[c];
+      error += std::abs(sum);
+    }
+    return {sum * scale, (error + std::abs(sum)) * scale * kUnit<float>};
+  }
+
+  // The weight of a position is exp(score - largest), times one exponential for each time that a later page had a
+  // larger score: their arguments add up to largest - score. An exponential is off by 2 units, its product by one.
+  // Numerators are chains over the positions, and are multiplied once a page; the denominator adds 64 numbers in 6
+  // steps and that to the product of what it was. Then the quotient, the oracle's rounding to float, and that to T.
+  Exact attend(int t, int h) const {
+    const int positions = batch.position[t] + 1, pages = (positions + kKvPage - 1) / kKvPage;
+    std::vector<Score> scores;
+    for (int p = 0; p < positions; ++p) scores.push_back(score(t, h, p));
+    const double largest = std::ranges::max(scores, {}, &Score::value).value;
+    double total = 0;
+    for (Score& of : scores) {
+      of.error += (largest - of.value + 3 * pages) * kUnit<float>;
+      total += of.value = std::exp(of.value - largest);
+    }
+    Exact exact;
+    for (int c = 0; c < size.width; ++c) {
+      double sum = 0, chain = 0, weights = 0;
+      for (int p = 0; p < positions; ++p) {
+        if (p % kKvPage == 0) chain += std::abs(sum);
+        chain += std::abs(sum += scores[p].value * cached(batch.v, t, p, h)[c]);
+      }
+      const double out = sum / total;
+      for (int p = 0; p < positions; ++p)
+        weights += scores[p].value * scores[p].error * std::abs(cached(batch.v, t, p, h)[c] - out);
+      const double sums = chain / total + (6 + 2 * pages + 2) * std::abs(out);
+      exact.out.push_back(float(out));
+      exact.error = std::max(exact.error, weights / total + sums * kUnit<float> + std::abs(out) * kUnit<T>);
+    }
+    return exact;
   }
   std::vector<float> alone(int t) const {
     const auto out = filled<T>(1, width, NAN);
@@ -125,10 +164,10 @@ struct AttentionOp {
     for (const auto& keys : batch.k) positions += double(keys.size()) * 2;
     return (positions + 2 * double(q.size())) * sizeof(T);
   }
-  double flop() const {
+  double flop() const {  // q k and the weights times v, for each head's channels
     double positions = 0;
     for (const int position : batch.position) positions += position + 1;
-    return positions * 4 * width;
+    return positions * 2 * 2 * width;
   }
 
   Size size;
@@ -185,7 +224,6 @@ struct RopeOp {
     return to_host(row);
   }
   double bytes() const { return double(size.num_tokens) * kHeads * 4 * pairs * sizeof(T); }
-  double flop() const { return 0; }
 
   Size size;
   int pairs;

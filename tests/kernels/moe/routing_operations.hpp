@@ -58,7 +58,6 @@ struct RouteOp {
     return choice_then_weights(expert, weight);
   }
   double bytes() const { return double(size.num_tokens) * size.width * sizeof(float); }
-  double flop() const { return 0; }
 
   std::vector<double> scores(int t) const {
     std::vector<double> out;
@@ -139,7 +138,6 @@ struct CombineOp {
     return to_host(out);
   }
   double bytes() const { return double(size.num_tokens) * size.width * (kTopK + 1) * sizeof(T); }
-  double flop() const { return 0; }
 
   Size size;
   std::vector<float> y, weight;
@@ -179,7 +177,6 @@ struct GatherRowsOp {
     return to_host(out);
   }
   double bytes() const { return double(size.num_tokens) * size.width * 2 * sizeof(T); }
-  double flop() const { return 0; }
 
   Size size;
   std::vector<float> x;

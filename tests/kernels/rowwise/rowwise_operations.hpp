@@ -45,7 +45,6 @@ struct EmbeddingOp {
     return to_host(out);
   }
   double bytes() const { return double(size.num_tokens) * size.width * (sizeof(T) + sizeof(W)); }
-  double flop() const { return 0; }
 
   Size size;
   std::vector<int> token;
@@ -95,7 +94,6 @@ struct RmsNormOp {
     return to_host(row);
   }
   double bytes() const { return double(size.num_tokens) * size.width * 2 * sizeof(T); }
-  double flop() const { return 0; }
 
   Size size;
   std::vector<float> x, weight;
@@ -130,7 +128,6 @@ struct ResidualAddOp {
     return to_host(row);
   }
   double bytes() const { return double(size.num_tokens) * size.width * 3 * sizeof(T); }
-  double flop() const { return 0; }
 
   Size size;
   std::vector<float> x, h;
@@ -172,7 +169,6 @@ struct SwigluOp {
     return to_host(out);
   }
   double bytes() const { return double(size.num_tokens) * size.width * 3 * sizeof(T); }
-  double flop() const { return 0; }
 
   Size size;
   std::vector<float> gate_up, weight;
@@ -217,7 +213,6 @@ struct TokenLogprobOp {
     return to_host(out);
   }
   double bytes() const { return double(size.num_tokens) * size.width * sizeof(float); }
-  double flop() const { return 0; }
 
   Size size;
   std::vector<float> logits;

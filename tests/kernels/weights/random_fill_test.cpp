@@ -9,6 +9,7 @@
 #include <numbers>
 
 #include "core/error.hpp"
+#include "kernels/common/philox.hpp"
 #include "kernels/weights/quantize.hpp"
 #include "support/compare.hpp"
 #include "support/exec.hpp"
