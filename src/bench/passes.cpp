@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 
-#include "core/host_copy.hpp"
 #include "core/operation_log.hpp"
 #include "core/stop_signal.hpp"
 #include "core/stopwatch.hpp"
@@ -36,7 +35,11 @@ OperationCost sum_over_ranks(const OperationCost& own, Communicator& world) {
 }  // namespace
 
 BenchPasses::BenchPasses(MiniMaxM2ForCausalLM& model, KVCache& cache, const BenchSection& settings, int rank)
-    : model_(model), cache_(cache), settings_(settings), rank_(rank), sampler_({.temperature = 0.0}, {}) {
+    : model_(model),
+      cache_(cache),
+      settings_(settings),
+      rank_(rank),
+      sampler_(model.exec(), {.temperature = 0.0}, {}, model.config().vocab_size, settings.batch) {
   for (const std::int64_t length : lengths(settings)) {
     sequence_B_.push_back(cache_.add_sequence());
     M2_REQUIRE(cache_.reserve(sequence_B_.back(), length),
@@ -98,20 +101,9 @@ void BenchPasses::decode(int num_tokens) {
 
 std::vector<int> BenchPasses::step(const PackedTokens& tokens, std::span<const int> rows) {
   const View2D<const float> logits_BV = model_.step(tokens, rows, cache_);
-  const std::int64_t vocabulary = logits_BV.extent(1), size = logits_BV.size();
-  // The logits are copied to the host and read there once; a comparison each.
-  const LoggedOperation logged(model_.exec(), "sample", [&] {
-    return OperationCost{.bytes = 3 * size * std::int64_t(sizeof(float)), .flop = size};
-  });
-  host_logits_.resize(size);
-  copy_to_host(model_.exec(), logits_BV, host_logits_);
-  model_.exec().fence("m2::bench: logits for the host");
-  std::vector<int> next;
-  for (std::size_t b = 0; b < rows.size(); ++b) {
-    next.push_back(sampler_.sample(std::span(host_logits_).subspan(b * vocabulary, vocabulary), /*history=*/{},
-                                   /*identity=*/b, /*step=*/0));
-  }
-  return next;
+  std::vector<SamplingContext> context_B;
+  for (std::size_t b = 0; b < rows.size(); ++b) context_B.push_back({.history = {}, .identity = b, .step = 0});
+  return sampler_.sample(logits_BV, context_B);
 }
 
 BenchPhase measure_phase(const std::string& name, std::int64_t tokens, const std::function<void()>& work, int repeats,

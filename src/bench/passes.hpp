@@ -8,7 +8,7 @@
 #include "bench/result.hpp"
 #include "comm/communicator.hpp"
 #include "config/deck.hpp"
-#include "infer/sampler.hpp"
+#include "infer/batch_sampler.hpp"
 #include "model/minimax_m2_for_causal_lm.hpp"
 
 namespace m2 {
@@ -42,10 +42,9 @@ class BenchPasses {
   KVCache& cache_;
   BenchSection settings_;
   int rank_;
-  Sampler sampler_;
+  BatchSampler sampler_;
   std::vector<int> sequence_B_;    // rows of the cache
   std::vector<int> next_token_B_;  // after the context
-  std::vector<float> host_logits_;
 };
 
 /// Measures `work` on all ranks at once: bench.repeats times, and once more with every operation timed. `tokens` are

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/host_copy.hpp"
+#include "infer/run_batches.hpp"
 #include "kernels/rowwise/token_logprob.hpp"
 
 namespace m2 {
@@ -14,7 +15,7 @@ Generator::Generator(MiniMaxM2ForCausalLM& model, const Tokenizer* tokenizer, Ge
     : model_(model),
       tokenizer_(tokenizer),
       options_(std::move(options)),
-      sampler_(options_.sampling, options_.never_V),
+      sampler_(model.exec(), options_.sampling, options_.never_V, model.config().vocab_size, batch.max_sequences),
       scheduler_(cache, batch.max_tokens, batch.max_sequences),
       token_B_(Kokkos::view_alloc(model.exec(), "m2::generator::token_B"), batch.max_sequences),
       logprob_B_(Kokkos::view_alloc(model.exec(), "m2::generator::logprob_B"), batch.max_sequences) {}
@@ -26,21 +27,11 @@ std::int64_t Generator::max_length(const Prompt& prompt, const GenerationOptions
 
 void Generator::run(std::span<const Prompt> prompts, const NextPrompt& next, Lockstep lockstep,
                     const OnResult& on_result, const OnText& on_text, const OnStep& on_step) {
-  const auto admit = [&] {
-    while (lockstep.admits() && scheduler_.has_room()) {
-      const std::optional<std::int64_t> index = next();
-      if (!index) return;
-      submit(prompts[*index], *index);
-    }
-    if (!lockstep.admits()) scheduler_.drop_waiting();
-  };
-  admit();
-  while (lockstep.another_pass(!scheduler_.done())) {
+  const auto submit_prompt = [&](std::int64_t index) { submit(prompts[index], index); };
+  run_batches(scheduler_, next, lockstep, submit_prompt, [&] {
     step(on_result, on_text);
     if (on_step) on_step();
-    admit();
-  }
-  lockstep.finish();
+  });
 }
 
 void Generator::submit(const Prompt& prompt, std::int64_t index) {
@@ -74,18 +65,14 @@ void Generator::step(const OnResult& on_result, const OnText& on_text) {
 }
 
 std::vector<int> Generator::sample(View2D<const float> logits_BV, const std::vector<Sequence>& sequences) {
-  const std::size_t vocabulary = logits_BV.extent(1);
-  host_logits_.resize(logits_BV.size());
-  copy_to_host(model_.exec(), logits_BV, host_logits_);
-  model_.exec().fence("m2::generator: logits for the host");
-  std::vector<int> tokens;
-  for (std::size_t b = 0; b < sequences.size(); ++b) {
-    const ScheduledSequence& sequence = *sequences[b];
-    const State& state = states_.at(sequence.index);
-    tokens.push_back(sampler_.sample(std::span(host_logits_).subspan(b * vocabulary, vocabulary), sequence.tokens,
-                                     std::uint64_t(sequence.index), state.result.token_ids.size()));
+  std::vector<SamplingContext> context_B;
+  for (const Sequence& sequence : sequences) {
+    const State& state = states_.at(sequence->index);
+    context_B.push_back({.history = sequence->tokens,
+                         .identity = std::uint64_t(sequence->index),
+                         .step = state.result.token_ids.size()});
   }
-  return tokens;
+  return sampler_.sample(logits_BV, context_B);
 }
 
 // By the same kernel as the score job: both give the same bits for the same text.

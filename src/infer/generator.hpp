@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "infer/batch_sampler.hpp"
 #include "infer/batch_scheduler.hpp"
 #include "infer/generated_text.hpp"
 #include "infer/generation_options.hpp"
@@ -75,11 +76,10 @@ class Generator {
   MiniMaxM2ForCausalLM& model_;
   const Tokenizer* tokenizer_;
   GenerationOptions options_;
-  Sampler sampler_;
+  BatchSampler sampler_;
   BatchScheduler scheduler_;
   std::map<std::int64_t, State> states_;  // by index, of what waits or runs
   std::int64_t num_generated_ = 0;
-  std::vector<float> host_logits_;  // (B, V); kept between steps, to allocate once
   View1D<int> token_B_;
   View1D<float> logprob_B_;
 };

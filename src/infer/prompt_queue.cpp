@@ -24,10 +24,6 @@ std::vector<std::int64_t> make_order(std::span<const std::int64_t> lengths, std:
 
 }  // namespace
 
-NextPrompt prompts_in_order(std::int64_t first, std::int64_t count) {
-  return [next = first, count]() mutable { return next < count ? std::optional(next++) : std::nullopt; };
-}
-
 PromptQueue::PromptQueue(Communicator& world, std::span<const std::int64_t> lengths, std::int64_t first,
                          int max_sequences)
     : order_(make_order(lengths, first, world.size(), max_sequences)),

@@ -14,9 +14,6 @@ namespace m2 {
 /// Gives out the next prompt to begin, by its place in the input; nothing when none is left.
 using NextPrompt = std::function<std::optional<std::int64_t>()>;
 
-/// first, first + 1, ... count - 1.
-NextPrompt prompts_in_order(std::int64_t first, std::int64_t count);
-
 /// The prompts of a job, shared by all ranks: whoever has room takes the next one. One rank alone takes them in the
 /// order of the input. Several take, of each window of some hundred, the longest first, so that all end at about the
 /// same time; results of a window are written before those of the next one at the latest. Collective construction.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -58,6 +59,9 @@ double uniform_number(std::uint64_t seed, std::uint64_t identity, std::uint64_t 
   return double(bits >> 11) * 0x1p-53;
 }
 
+// Subtracting the largest first changes no probability, and keeps a tiny temperature from overflowing.
+float scaled(float score, float largest, float temperature) { return (score - largest) / temperature; }
+
 // The count-th largest score; `selection` is scratch. It never holds more than a few times `count` scores: those that
 // were among the `count` largest when they were met.
 float threshold_of(std::span<const float> scores, std::size_t count, std::vector<float>& selection) {
@@ -92,9 +96,9 @@ int Sampler::sample(std::span<const float> logits_V, std::span<const int> histor
       "`m2-convert verify`, or model.dtype=float32",
       identity, history.size(), largest);
   if (options_.temperature == 0.0) return int(std::ranges::find(scores_, largest) - scores_.begin());
-  scale(largest);
-  const bool limits_k = options_.top_k > 0 && std::size_t(options_.top_k) < scores_.size();
-  if (limits_k) {
+  const float divisor = temperature();
+  for (float& score : scores_) score = scaled(score, largest, divisor);
+  if (limits_k(scores_.size())) {
     keep_likeliest(std::size_t(options_.top_k));
     if (options_.top_p < 1.0) cut_to_top_p(total_weight());
   } else if (options_.top_p < 1.0) {
@@ -102,8 +106,22 @@ int Sampler::sample(std::span<const float> logits_V, std::span<const int> histor
   } else {
     keep_all();
   }
-  std::erase_if(candidates_, [&](const Candidate& c) { return double(exponential(c.score)) < options_.min_p; });
-  return draw(uniform_number(options_.seed, identity, step));
+  return draw(identity, step);
+}
+
+int Sampler::num_likeliest(int vocab_size) const {
+  if (options_.repetition_penalty != 1.0) return 0;
+  if (options_.temperature == 0.0) return 1;
+  const bool is_few = options_.top_k <= kMaxDeviceTopK && limits_k(std::size_t(vocab_size));
+  return is_few ? options_.top_k + 1 : 0;
+}
+
+std::optional<int> Sampler::choose(std::span<const TokenScore> likeliest, std::uint64_t identity, std::uint64_t step) {
+  if (!std::isfinite(likeliest[0].score)) return std::nullopt;
+  if (options_.temperature == 0.0) return likeliest[0].token;
+  if (!keep_top_k(likeliest)) return std::nullopt;
+  if (options_.top_p < 1.0) cut_to_top_p(total_weight());
+  return draw(identity, step);
 }
 
 // Penalised scores of every token; -infinity for those never chosen.
@@ -121,11 +139,12 @@ void Sampler::load(std::span<const float> logits_V, std::span<const int> history
   for (const int token : never_) scores_[token] = kNever;
 }
 
-// Subtracting the largest first changes no probability, and keeps a tiny temperature from overflowing.
-void Sampler::scale(float largest) {
-  const float temperature = std::max(float(options_.temperature), std::numeric_limits<float>::min());
-  for (float& score : scores_) score = (score - largest) / temperature;
+bool Sampler::limits_k(std::size_t vocab_size) const {
+  return options_.top_k > 0 && std::size_t(options_.top_k) < vocab_size;
 }
+
+// No smaller than the smallest normal number: dividing by it gives no NaN.
+float Sampler::temperature() const { return std::max(float(options_.temperature), std::numeric_limits<float>::min()); }
 
 void Sampler::keep_all() {
   candidates_.clear();
@@ -140,7 +159,28 @@ void Sampler::keep_likeliest(std::size_t count) {
   for (std::size_t token = 0; token < scores_.size(); ++token) {
     if (scores_[token] >= threshold && scores_[token] > kNever) candidates_.push_back({scores_[token], int(token)});
   }
-  std::ranges::sort(candidates_, [](const Candidate& a, const Candidate& b) {
+  sort_candidates();
+}
+
+// The same from the top_k + 1 likeliest: false if tokens beyond them may be as likely as the top_k-th. Scaling keeps
+// the order of scores, but may make two of them equal.
+bool Sampler::keep_top_k(std::span<const TokenScore> likeliest) {
+  const float largest = likeliest[0].score, divisor = temperature();
+  candidates_.clear();
+  for (const TokenScore& each : likeliest) {
+    const float score = scaled(each.score, largest, divisor);
+    if (score > kNever) candidates_.push_back({score, each.token});
+  }
+  if (candidates_.size() == likeliest.size()) {
+    if (candidates_.back().score == candidates_[candidates_.size() - 2].score) return false;
+    candidates_.pop_back();
+  }
+  sort_candidates();
+  return true;
+}
+
+void Sampler::sort_candidates() {
+  std::ranges::sort(candidates_, [](const TokenScore& a, const TokenScore& b) {
     return a.score > b.score || (a.score == b.score && a.token < b.token);
   });
 }
@@ -169,18 +209,20 @@ bool Sampler::cut_to_top_p(double total) {
 
 double Sampler::total_weight() const {
   double total = 0.0;
-  for (const Candidate& candidate : candidates_) total += double(exponential(candidate.score));
+  for (const TokenScore& candidate : candidates_) total += double(exponential(candidate.score));
   return total;
 }
 
-int Sampler::draw(double uniform) {
-  const double total = total_weight();
+int Sampler::draw(std::uint64_t identity, std::uint64_t step) {
+  std::erase_if(candidates_,
+                [&](const TokenScore& candidate) { return double(exponential(candidate.score)) < options_.min_p; });
+  const double total = total_weight(), aim = uniform_number(options_.seed, identity, step) * total;
   double sum = 0.0;
-  for (const Candidate& candidate : candidates_) {
+  for (const TokenScore& candidate : candidates_) {
     sum += double(exponential(candidate.score));
-    if (sum > uniform * total) return candidate.token;
+    if (sum > aim) return candidate.token;
   }
-  return candidates_.back().token;  // uniform * total was rounded up
+  return candidates_.back().token;  // `aim` was rounded up
 }
 
 }  // namespace m2

@@ -3,8 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
+
+#include "kernels/rowwise/top_tokens.hpp"
 
 namespace m2 {
 
@@ -19,6 +22,10 @@ struct SamplingOptions {
   std::uint64_t seed = 0;
 };
 
+/// The largest top_k for which the likeliest tokens are looked for where the logits are. Each of them costs two scans
+/// of some thousand logits, one after the other: from about this number on, all logits are as quick.
+inline constexpr int kMaxDeviceTopK = 128;
+
 /// Chooses tokens. A choice depends on the logits, the history, the seed, the sequence's identity and the step alone:
 /// not on threads, neighbours or earlier choices. Not for several threads at once.
 class Sampler {
@@ -30,28 +37,34 @@ class Sampler {
   /// and the counter (identity, step). Throws Error when a logit is NaN or no token has a finite one.
   int sample(std::span<const float> logits_V, std::span<const int> history, std::uint64_t identity, std::uint64_t step);
 
- private:
-  struct Candidate {
-    float score;
-    int token;
-  };
+  /// How many of the likeliest tokens choose() takes: 1 for the likeliest token, top_k + 1 for top_k. 0 where only
+  /// sample() chooses: a repetition penalty, a top_k above kMaxDeviceTopK, and drawing from the whole vocabulary.
+  int num_likeliest(int vocab_size) const;
 
+  /// The token that sample() chooses, from what top_tokens finds. Nothing where sample() must look at all logits: more
+  /// tokens may be as likely as the top_k-th, or the largest logit is not finite.
+  std::optional<int> choose(std::span<const TokenScore> likeliest, std::uint64_t identity, std::uint64_t step);
+
+ private:
   void load(std::span<const float> logits_V, std::span<const int> history);
-  void scale(float largest);
+  bool limits_k(std::size_t vocab_size) const;
+  float temperature() const;
   void keep_all();
   void keep_likeliest(std::size_t count);
+  bool keep_top_k(std::span<const TokenScore> likeliest);
+  void sort_candidates();
   void keep_top_p();
   bool cut_to_top_p(double total);
   double total_weight() const;
-  int draw(double uniform);
+  int draw(std::uint64_t identity, std::uint64_t step);
 
   SamplingOptions options_;
   std::vector<int> never_;
-  // Kept between calls, to allocate once.
-  std::vector<float> scores_;  // by token; from scale() on, the largest is 0
+  // Kept between calls, to allocate once. Scores are divided by the temperature, and the largest is 0.
+  std::vector<float> scores_;  // by token
   std::vector<bool> penalised_;
   std::vector<float> selection_;
-  std::vector<Candidate> candidates_;  // the likeliest first, of equals the lowest id; after keep_all() by id
+  std::vector<TokenScore> candidates_;  // the likeliest first, of equals the lowest id; after keep_all() by id
 };
 
 }  // namespace m2

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "infer/run_batches.hpp"
+
 namespace m2 {
 
 Scorer::Scorer(const MiniMaxM2ForCausalLM& model, const BatchSection& batch, KVCache& cache)
@@ -12,24 +14,16 @@ std::int64_t Scorer::num_scored(const Prompt& text) { return std::max<std::int64
 
 void Scorer::run(std::span<const Prompt> texts, const NextPrompt& next, Lockstep lockstep, const OnResult& on_result,
                  const OnProgress& on_progress) {
-  const auto admit = [&] {
-    while (lockstep.admits() && scheduler_.has_room()) {
-      const std::optional<std::int64_t> index = next();
-      if (!index) return;
-      const std::int64_t count = num_scored(texts[*index]);
-      // The last token is only a target: the model need not read it.
-      if (count > 0) scheduler_.submit(*index, std::span(texts[*index].tokens).first(count), count);
-      if (count == 0) on_result(*index, {});
-    }
-    if (!lockstep.admits()) scheduler_.drop_waiting();
+  const auto submit = [&](std::int64_t index) {
+    const std::int64_t count = num_scored(texts[index]);
+    // The last token is only a target: the model need not read it.
+    if (count > 0) scheduler_.submit(index, std::span(texts[index].tokens).first(count), count);
+    if (count == 0) on_result(index, {});
   };
-  admit();
-  while (lockstep.another_pass(!scheduler_.done())) {
+  run_batches(scheduler_, next, lockstep, submit, [&] {
     const std::int64_t num_tokens = step(texts, on_result);
     if (on_progress) on_progress(num_tokens);
-    admit();
-  }
-  lockstep.finish();
+  });
 }
 
 std::int64_t Scorer::step(std::span<const Prompt> texts, const OnResult& on_result) {

@@ -54,6 +54,8 @@ int main(int argc, char** argv) {
   m2::test::add_all_of<m2::Bf16>();
   m2::test::add<m2::test::RouteOp<m2::ScoreFunction::sigmoid>>("float32");
   m2::test::add<m2::test::TokenLogprobOp>("float32");
+  m2::test::add<m2::test::TopTokensOp<1>>("1 of float32");
+  m2::test::add<m2::test::TopTokensOp<41>>("41 of float32");
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();

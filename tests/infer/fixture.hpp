@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "config/minimax_m2_config.hpp"
+#include "infer/prompt_queue.hpp"
 #include "infer/prompts.hpp"
 #include "io/file.hpp"
 #include "model/minimax_m2_for_causal_lm.hpp"
@@ -34,6 +36,11 @@ inline std::vector<Prompt> prompts_of(const std::vector<int>& lengths) {
     prompts.push_back(prompt);
   }
   return prompts;
+}
+
+/// first, first + 1, ... count - 1.
+inline NextPrompt prompts_in_order(std::int64_t first, std::int64_t count) {
+  return [next = first, count]() mutable { return next < count ? std::optional(next++) : std::nullopt; };
 }
 
 }  // namespace m2::test

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "infer/copied_bytes.hpp"
 #include "infer/fixture.hpp"
 #include "infer/scorer.hpp"
 #include "support/compare.hpp"
@@ -38,7 +39,7 @@ std::vector<GenerationResult> generate(MiniMaxM2ForCausalLM& model, const std::v
   Generator generator(model, nullptr, options, setup.batch, cache);
   std::vector<GenerationResult> results(prompts.size() - std::size_t(setup.first));
   std::size_t num_results = 0;
-  generator.run(prompts, prompts_in_order(setup.first, std::ssize(prompts)), alone(),
+  generator.run(prompts, test::prompts_in_order(setup.first, std::ssize(prompts)), alone(),
                 [&](std::int64_t index, const GenerationResult& result) {
                   results.at(index - setup.first) = result;
                   ++num_results;
@@ -102,6 +103,25 @@ TEST(Generator, GreedyTokensAreThoseOfFullForwards) {
   }
 }
 
+// Bytes of the largest copy while prompts go on: a row of logits has 1,536.
+std::int64_t largest_copy_bytes(const SamplingOptions& sampling, bool logprobs) {
+  MiniMaxM2ForCausalLM model = test::tiny_model(DType::float32);
+  GenerationOptions options;
+  options.sampling = sampling;
+  options.max_new_tokens = 6;
+  options.logprobs = logprobs;
+  const test::CopiedBytes copies;
+  generate(model, test::prompts_of({3, 4, 5, 6}), options, {.batch = {.max_tokens = 32, .max_sequences = 4}});
+  return copies.largest();
+}
+
+TEST(Generator, LogitsGoToTheHostOnlyWhereAFeatureNeedsThem) {
+  constexpr std::int64_t kRowBytes = 384 * sizeof(float);
+  EXPECT_LT(largest_copy_bytes({}, /*logprobs=*/true), kRowBytes);
+  EXPECT_LT(largest_copy_bytes({.temperature = 0.9, .top_k = 20, .top_p = 0.9}, /*logprobs=*/true), kRowBytes);
+  EXPECT_GE(largest_copy_bytes({.temperature = 0.9, .top_p = 0.9}, /*logprobs=*/false), kRowBytes);
+}
+
 TEST(Generator, LogprobsAreBitForBitThoseOfTheScoreJob) {
   MiniMaxM2ForCausalLM model = test::tiny_model(DType::bfloat16);
   std::vector<Prompt> prompts = test::prompts_of({11});
@@ -109,7 +129,7 @@ TEST(Generator, LogprobsAreBitForBitThoseOfTheScoreJob) {
   prompts[0].tokens.insert(prompts[0].tokens.end(), results[0].token_ids.begin(), results[0].token_ids.end());
   KVCache cache = model.make_cache(1, 512);
   Scorer scorer(model, {.max_tokens = 10, .max_sequences = 1}, cache);
-  scorer.run(prompts, prompts_in_order(0, 1), alone(), [&](std::int64_t, std::span<const float> logprobs) {
+  scorer.run(prompts, test::prompts_in_order(0, 1), alone(), [&](std::int64_t, std::span<const float> logprobs) {
     EXPECT_TRUE(test::same_bits(logprobs.last(results[0].logprobs.size()), results[0].logprobs));
   });
 }
@@ -154,7 +174,7 @@ TEST(Generator, SaysWhenTheCacheCannotHoldASequence) {
   KVCache cache(model.exec(), model.config(), model.dtype(), 1, 1, 512);
   Generator generator(model, nullptr, sampled(), {}, cache);
   try {
-    generator.run(test::prompts_of({60}), prompts_in_order(0, 1), alone(),
+    generator.run(test::prompts_of({60}), test::prompts_in_order(0, 1), alone(),
                   [](std::int64_t, const GenerationResult&) {});
     FAIL() << "no Error";
   } catch (const Error& error) {

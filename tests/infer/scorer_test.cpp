@@ -19,7 +19,7 @@ std::vector<std::vector<float>> score(const MiniMaxM2ForCausalLM& model, const s
   std::int64_t num_tokens = 0;
   std::size_t num_results = 0;
   scorer.run(
-      texts, prompts_in_order(first, std::ssize(texts)), Lockstep(nullptr, /*grace_seconds=*/0.0),
+      texts, test::prompts_in_order(first, std::ssize(texts)), Lockstep(nullptr, /*grace_seconds=*/0.0),
       [&](std::int64_t index, std::span<const float> logprobs) {
         results.at(index - first).assign(logprobs.begin(), logprobs.end());
         ++num_results;

@@ -12,6 +12,7 @@
 #include "kernels/rowwise/rms_norm.hpp"
 #include "kernels/rowwise/swiglu.hpp"
 #include "kernels/rowwise/token_logprob.hpp"
+#include "kernels/rowwise/top_tokens.hpp"
 #include "support/exec.hpp"
 
 namespace m2::test {
@@ -62,6 +63,22 @@ TEST(Checks, OfTheElementwiseOperations) {
             "swiglu: elements of row_weight_R (3) and rows of out_RF (2) must agree");
   EXPECT_EQ(message_of([&] { token_logprob(exec(), matrix(2, 10), integers(3), vector(2)); }),
             "token_logprob: elements of target_T (3) and rows of logits_TV (2) must agree");
+}
+
+TEST(Checks, OfTheTopTokens) {
+  const auto top = [](int num_never, int scratch_rows, int scratch_columns, int top_rows) {
+    top_tokens(exec(), matrix(2, 1025), View1D<std::uint8_t>("test::never", num_never),
+               View2D<TokenScore>("test::scratch", scratch_rows, scratch_columns),
+               View2D<TokenScore>("test::top", top_rows, 3));
+  };
+  EXPECT_EQ(message_of([&] { top(1024, 2, 2, 2); }),
+            "top_tokens: elements of never_V (1024) and columns of logits_BV (1025) must agree");
+  EXPECT_EQ(message_of([&] { top(1025, 3, 2, 2); }),
+            "top_tokens: rows of scratch_BN (3) and rows of logits_BV (2) must agree");
+  EXPECT_EQ(message_of([&] { top(1025, 2, 1, 2); }),
+            "top_tokens: columns of scratch_BN (1) and chunks of a row (2) must agree");
+  EXPECT_EQ(message_of([&] { top(1025, 2, 2, 3); }),
+            "top_tokens: rows of top_BK (3) and rows of logits_BV (2) must agree");
 }
 
 TEST(Checks, OfTheRotation) {

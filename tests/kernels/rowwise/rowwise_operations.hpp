@@ -9,6 +9,7 @@
 #include "kernels/rowwise/rms_norm.hpp"
 #include "kernels/rowwise/swiglu.hpp"
 #include "kernels/rowwise/token_logprob.hpp"
+#include "kernels/rowwise/top_tokens.hpp"
 #include "support/exec.hpp"
 
 namespace m2::test {
@@ -220,6 +221,66 @@ struct TokenLogprobOp {
   View2D<float> logits_TV;
   View1D<int> target_T;
   View1D<float> logprob_T;
+};
+
+/// Width: vocabulary. Many logits are equal, and each ninth token is never chosen.
+template <int kCount>
+struct TopTokensOp {
+  static constexpr const char* kName = "top_tokens";
+  static constexpr std::array kWidths{1, 17, 64, 257, 5003};
+  static constexpr Size kRealSize{64, 200064};
+
+  explicit TopTokensOp(Size wanted)
+      : size(wanted),
+        logits(random_rows<float>(0, size.num_tokens, size.width, 1, 10.0f)),
+        logits_BV("test::logits", size.num_tokens, size.width),
+        scratch_BN("test::scratch", size.num_tokens, top_tokens_scratch(size.width)),
+        top_BK("test::top", size.num_tokens, kCount) {
+    for (float& logit : logits) logit = std::round(logit);
+    for (int v = 0; v < size.width; ++v) never.push_back(v % 9 == 4 ? 1 : 0);
+    never_V = integers_to_device<std::uint8_t>(never);
+    logits_BV = to_device<float>(logits, size.num_tokens, size.width);
+  }
+  void run(const ExecSpace& on) const { top_tokens(on, logits_BV, never_V, scratch_BN, top_BK); }
+  std::vector<float> actual() const { return numbers(to_host_as_is(top_BK)); }
+  std::vector<float> expected() const {
+    std::vector<TokenScore> out;
+    for (int b = 0; b < size.num_tokens; ++b) {
+      const float* row = &logits[std::size_t(b) * size.width];
+      std::vector<TokenScore> all;
+      for (int v = 0; v < size.width; ++v) {
+        if (never[v] == 0) all.push_back({row[v], v});
+      }
+      std::ranges::stable_sort(all, [](const TokenScore& a, const TokenScore& c) { return a.score > c.score; });
+      all.resize(kCount, {-INFINITY, -1});
+      out.insert(out.end(), all.begin(), all.end());
+    }
+    return numbers(out);
+  }
+  double tolerance() const { return 0; }
+  std::vector<float> alone(int b) const {
+    const View2D<TokenScore> scratch("test::scratch", 1, top_tokens_scratch(size.width)), top("test::top", 1, kCount);
+    top_tokens(exec(), one_row<float>(logits, b, size.width), never_V, scratch, top);
+    return numbers(to_host_as_is(top));
+  }
+  double bytes() const {
+    return double(size.num_tokens) * (size.width * sizeof(float) + kCount * sizeof(TokenScore)) + size.width;
+  }
+  double flop() const { return 0; }
+
+  // Scores and tokens as numbers that all_close can compare.
+  static std::vector<float> numbers(const std::vector<TokenScore>& top) {
+    std::vector<float> out;
+    for (const TokenScore& each : top) out.insert(out.end(), {std::max(each.score, -1e30f), float(each.token)});
+    return out;
+  }
+
+  Size size;
+  std::vector<float> logits;
+  std::vector<std::uint8_t> never;
+  View2D<float> logits_BV;
+  View1D<std::uint8_t> never_V;
+  View2D<TokenScore> scratch_BN, top_BK;
 };
 
 }  // namespace m2::test

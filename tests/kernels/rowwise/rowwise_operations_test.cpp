@@ -5,11 +5,11 @@
 namespace m2::test {
 namespace {
 
-using Operations =
-    ::testing::Types<EmbeddingOp<float, float>, EmbeddingOp<float, Bf16>, EmbeddingOp<Bf16, float>,
-                     EmbeddingOp<Bf16, Bf16>, RmsNormOp<float, RmsNormOrder::cast_last>,
-                     RmsNormOp<Bf16, RmsNormOrder::cast_last>, RmsNormOp<Bf16, RmsNormOrder::cast_first>,
-                     ResidualAddOp<float>, ResidualAddOp<Bf16>, SwigluOp<float>, SwigluOp<Bf16>, TokenLogprobOp>;
+using Operations = ::testing::Types<EmbeddingOp<float, float>, EmbeddingOp<float, Bf16>, EmbeddingOp<Bf16, float>,
+                                    EmbeddingOp<Bf16, Bf16>, RmsNormOp<float, RmsNormOrder::cast_last>,
+                                    RmsNormOp<Bf16, RmsNormOrder::cast_last>, RmsNormOp<Bf16, RmsNormOrder::cast_first>,
+                                    ResidualAddOp<float>, ResidualAddOp<Bf16>, SwigluOp<float>, SwigluOp<Bf16>,
+                                    TokenLogprobOp, TopTokensOp<1>, TopTokensOp<40>>;
 INSTANTIATE_TYPED_TEST_SUITE_P(Rowwise, Operation, Operations);
 
 }  // namespace
