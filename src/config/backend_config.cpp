@@ -8,4 +8,11 @@ void BackendConfig::validate() const {
              "BackendConfig: key 'fake_gate_noise': found {}, expected a number from 0 to 1", fake_gate_noise);
 }
 
+BackendConfig BackendConfig::resolved() const {
+  BackendConfig out = *this;
+  out.linear = resolve(linear);
+  out.experts = resolve(experts);
+  return out;
+}
+
 }  // namespace m2

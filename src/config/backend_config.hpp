@@ -4,27 +4,9 @@
 #include <array>
 #include <string_view>
 
-#include "config/enum_names.hpp"
+#include "core/choices.hpp"
 
 namespace m2 {
-
-/// There is one implementation: both values mean it.
-enum class AttentionBackend { automatic, kokkos };
-template <>
-inline constexpr std::array<std::string_view, 2> kEnumNames<AttentionBackend>{"auto", "kokkos"};
-
-/// Who multiplies matrices. `automatic` ("auto") is kokkos for every size and type: a choice by size would make a
-/// token's bits depend on the batch.
-enum class LinearBackend { automatic, kokkos, kokkos_kernels, onednn };
-template <>
-inline constexpr std::array<std::string_view, 4> kEnumNames<LinearBackend>{"auto", "kokkos", "kokkos_kernels",
-                                                                           "onednn"};
-
-/// Whether RMSNorm rounds to the storage type after the multiplication with the weight, or before it as transformers
-/// does.
-enum class RmsNormBackend { cast_last, cast_first };
-template <>
-inline constexpr std::array<std::string_view, 2> kEnumNames<RmsNormBackend>{"cast_last", "cast_first"};
 
 /// In which precision an intermediate quantity is kept.
 enum class Precision { float32, bfloat16 };
@@ -39,10 +21,9 @@ inline constexpr std::array<std::string_view, 3> kEnumNames<DispatcherBackend>{"
 
 /// Which implementation computes what, and how exactly. The defaults are the more exact.
 struct BackendConfig {
-  AttentionBackend attention = AttentionBackend::automatic;
-  LinearBackend linear = LinearBackend::automatic;
-  LinearBackend experts = LinearBackend::automatic;
-  RmsNormBackend rms_norm = RmsNormBackend::cast_last;
+  GemmProvider linear = GemmProvider::automatic;
+  GemmProvider experts = GemmProvider::automatic;
+  RmsNormOrder rms_norm = RmsNormOrder::cast_last;
   Precision rope_tables = Precision::float32;
   Precision gate_precision = Precision::float32;
   DispatcherBackend dispatcher = DispatcherBackend::automatic;
@@ -51,6 +32,9 @@ struct BackendConfig {
 
   /// Throws Error if fake_gate_noise is outside [0, 1].
   void validate() const;
+
+  /// The same with resolve()d providers: what a model computes with.
+  BackendConfig resolved() const;
 
   bool operator==(const BackendConfig&) const = default;
 };

@@ -196,8 +196,6 @@ void add_parallel_keys(std::vector<DeckKey>& keys) {
 
 void add_backend_keys(std::vector<DeckKey>& keys) {
   constexpr auto kSection = &Deck::backend;
-  keys.push_back(word("backend.attention", kEvery, kSection, &BackendConfig::attention,
-                      "Who computes attention; there is one implementation, kokkos, so that both words mean it."));
   keys.push_back(
       word("backend.linear", kEvery, kSection, &BackendConfig::linear,
            "Who multiplies the matrices of the projections and of the head; auto: kokkos, whatever the size, so "

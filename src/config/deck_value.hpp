@@ -13,9 +13,9 @@
 #include <utility>
 #include <vector>
 
-#include "config/enum_names.hpp"
 #include "config/parse_number.hpp"
 #include "config/yaml_reader.hpp"
+#include "core/enum_names.hpp"
 
 namespace m2 {
 

@@ -8,15 +8,10 @@
 #include <string_view>
 #include <vector>
 
-#include "config/enum_names.hpp"
+#include "core/choices.hpp"
 #include "core/dtype.hpp"
 
 namespace m2 {
-
-/// How router logits become scores.
-enum class ScoringFunc { sigmoid, softmax };
-template <>
-inline constexpr std::array<std::string_view, 2> kEnumNames<ScoringFunc>{"sigmoid", "softmax"};
 
 /// Weights stored as float8_e4m3fn, one float32 scale for each block of `weight_block_size` (rows, columns).
 struct QuantizationConfig {

@@ -8,18 +8,12 @@
 #include "kernels/gemm/gemm.hpp"
 #include "kernels/moe/permute.hpp"
 #include "kernels/rowwise/token_logprob.hpp"
-#include "model/backend.hpp"
 
 namespace m2 {
 namespace {
 
 // Rows of logits held at once: enough to keep a matrix multiplication busy, 205 MB of MiniMax-M2's logits.
 constexpr std::int64_t kRowsAtOnce = 256;
-
-template <class T>
-GemmProvider head_provider(const MiniMaxM2ForCausalLM& model) {
-  return resolve_provider(model.backend().linear, "linear", kDTypeOf<T>, model.lm_head.dtype());
-}
 
 // Buffers of the head, for up to `max_tokens` rows.
 template <class T>
@@ -36,9 +30,7 @@ struct HeadBuffers {
         logprob_N(workspace.take<float>(max_tokens)),
         rows_TD(workspace.take<T>(std::min(max_tokens, kRowsAtOnce), model.config().hidden_size)),
         logits_TV(workspace.take<float>(std::min(max_tokens, kRowsAtOnce), model.config().vocab_size)),
-        gemm_workspace(workspace.take<std::byte>(
-            gemm_workspace_bytes(head_provider<T>(model), kDTypeOf<T>, model.lm_head.dtype(), int(rows_TD.extent(0)),
-                                 model.config().vocab_size, model.config().hidden_size))) {}
+        gemm_workspace(workspace.take<std::byte>(head_gemm_bytes<T>(model.model.config(), rows_TD.extent(0)))) {}
 };
 
 template <class T>
@@ -51,6 +43,7 @@ std::int64_t bytes_for(const MiniMaxM2ForCausalLM& model, std::int64_t max_token
 }  // namespace
 
 std::int64_t TokenScorer::workspace_bytes(const MiniMaxM2ForCausalLM& model, std::int64_t max_tokens) {
+  model.require_providers();
   return model.dtype() == DType::bfloat16 ? bytes_for<Bf16>(model, max_tokens) : bytes_for<float>(model, max_tokens);
 }
 
@@ -91,7 +84,7 @@ std::vector<float> TokenScorer::score_as(const PackedTokens& tokens, std::span<c
     const View2D<T> rows_TD = slice(head.rows_TD, 0, count);
     const View2D<float> logits_TV = slice(head.logits_TV, 0, count);
     gather_rows<T>(exec, hidden_TD, slice(row_N, begin, begin + count), rows_TD);
-    gemm<T, float>(exec, head_provider<T>(model_), rows_TD, model_.lm_head, head.gemm_workspace, logits_TV);
+    gemm<T, float>(exec, model_.backend().linear, rows_TD, model_.lm_head, head.gemm_workspace, logits_TV);
     token_logprob(exec, logits_TV, slice(target, begin, begin + count), slice(head.logprob_N, begin, begin + count));
   }
   return to_host(exec, slice(head.logprob_N, 0, num_rows), "m2::token_scorer: log-probabilities for the host");

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
-#include "config/minimax_m2_config.hpp"
 #include "core/views.hpp"
 #include "core/workspace.hpp"
+#include "kernels/gemm/gemm.hpp"
 #include "model/dispatch/dispatch_buffers.hpp"
 
 namespace m2 {
@@ -15,32 +17,55 @@ template <class T>
 struct AttentionActivations {
   View2D<T> q_TN, k_TN, v_TN;  ///< heads x head size in a row
   View2D<T> attended_TN;
+  View1D<std::byte> gemm_workspace;
 
-  AttentionActivations(const MiniMaxM2Config& config, std::int64_t num_tokens, Workspace& workspace)
-      : q_TN(workspace.take<T>(num_tokens, std::int64_t(config.num_attention_heads) * config.head_dim)),
-        k_TN(workspace.take<T>(num_tokens, std::int64_t(config.num_key_value_heads) * config.head_dim)),
-        v_TN(workspace.take<T>(num_tokens, std::int64_t(config.num_key_value_heads) * config.head_dim)),
-        attended_TN(workspace.take<T>(num_tokens, std::int64_t(config.num_attention_heads) * config.head_dim)) {}
+  AttentionActivations(const ModelConfig& config, std::int64_t num_tokens, Workspace& workspace)
+      : AttentionActivations(config, Widths(config.architecture), num_tokens, workspace) {}
+
+ private:
+  struct Widths {
+    int query, key;
+
+    explicit Widths(const MiniMaxM2Config& config)
+        : query(config.num_attention_heads * config.head_dim), key(config.num_key_value_heads * config.head_dim) {}
+  };
+
+  AttentionActivations(const ModelConfig& config, Widths widths, std::int64_t num_tokens, Workspace& workspace)
+      : q_TN(workspace.take<T>(num_tokens, widths.query)),
+        k_TN(workspace.take<T>(num_tokens, widths.key)),
+        v_TN(workspace.take<T>(num_tokens, widths.key)),
+        attended_TN(workspace.take<T>(num_tokens, widths.query)),
+        gemm_workspace(workspace.take<std::byte>(gemm_bytes(config, widths, num_tokens))) {}
+
+  static std::int64_t gemm_bytes(const ModelConfig& config, Widths widths, std::int64_t num_tokens) {
+    const int hidden = config.architecture.hidden_size;
+    const auto bytes = [&](int num_outputs, int num_columns) {
+      return gemm_workspace_bytes(config.backend.linear, kDTypeOf<T>, kDTypeOf<T>, int(num_tokens), num_outputs,
+                                  num_columns);
+    };
+    return std::max({bytes(widths.query, hidden), bytes(widths.key, hidden), bytes(hidden, widths.query)});
+  }
 };
 
-/// Every buffer of a pass through the blocks. Attention and experts use the same memory in turn.
+/// Every buffer of a pass through the blocks. Attention and experts use the same memory in turn; what is taken from the
+/// workspace afterwards lies behind both.
 template <class T>
 struct Activations {
   View2D<T> hidden_TD;  ///< the residual stream
   View2D<T> normed_TD;  ///< what a branch reads
   View2D<T> branch_TD;  ///< what it adds to the stream
-  View1D<std::byte> gemm_workspace;
   AttentionActivations<T> attention;
   MoEActivations<T> moe;
 
-  Activations(const MiniMaxM2Config& config, const ExpertParallel* parallel, std::int64_t num_tokens,
-              std::int64_t gemm_workspace_bytes, Workspace& workspace)
-      : hidden_TD(workspace.take<T>(num_tokens, config.hidden_size)),
-        normed_TD(workspace.take<T>(num_tokens, config.hidden_size)),
-        branch_TD(workspace.take<T>(num_tokens, config.hidden_size)),
-        gemm_workspace(workspace.take<std::byte>(gemm_workspace_bytes)),
+  Activations(const ModelConfig& config, const ExpertParallel* parallel, std::int64_t num_tokens, Workspace& workspace)
+      : hidden_TD(workspace.take<T>(num_tokens, config.architecture.hidden_size)),
+        normed_TD(workspace.take<T>(num_tokens, config.architecture.hidden_size)),
+        branch_TD(workspace.take<T>(num_tokens, config.architecture.hidden_size)),
         attention(in_frame<AttentionActivations<T>>(workspace, config, num_tokens)),
-        moe(in_frame<MoEActivations<T>>(workspace, config, parallel, num_tokens)) {}
+        moe(in_frame<MoEActivations<T>>(workspace, config, parallel, num_tokens)) {
+    workspace.take<std::byte>(std::max(bytes_of<AttentionActivations<T>>(config, num_tokens),
+                                       bytes_of<MoEActivations<T>>(config, parallel, num_tokens)));
+  }
 
  private:
   template <class Part, class... Args>
@@ -48,6 +73,20 @@ struct Activations {
     const Workspace::Frame frame(workspace);
     return Part(args..., workspace);
   }
+
+  template <class Part, class... Args>
+  static std::int64_t bytes_of(const Args&... args) {
+    Workspace counter;
+    const Part part(args..., counter);
+    return counter.peak_bytes();
+  }
 };
+
+/// Workspace of the multiplication with lm_head, for `num_rows` rows.
+template <class T>
+std::int64_t head_gemm_bytes(const ModelConfig& config, std::int64_t num_rows) {
+  return gemm_workspace_bytes(config.backend.linear, kDTypeOf<T>, kDTypeOf<T>, int(num_rows),
+                              config.architecture.vocab_size, config.architecture.hidden_size);
+}
 
 }  // namespace m2

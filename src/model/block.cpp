@@ -5,32 +5,30 @@
 
 #include "kernels/rowwise/residual_add.hpp"
 #include "kernels/rowwise/rms_norm.hpp"
-#include "model/backend.hpp"
 #include "model/initialize.hpp"
 
 namespace m2 {
 
-Block::Block(int layer_idx, const MiniMaxM2Config& config, const MoEConfig& moe, const BackendConfig& backend,
+Block::Block(int layer_idx, const std::shared_ptr<const ModelConfig>& config,
              const std::shared_ptr<ExpertParallel>& parallel)
-    : self_attn(config, backend),
-      mlp(layer_idx, config, moe, backend, parallel),
+    : self_attn(config),
+      mlp(layer_idx, config, parallel),
       prefix_(fmt::format("layers/{}/", layer_idx)),
-      rms_norm_eps_(float(config.rms_norm_eps)),
-      hidden_size_(config.hidden_size),
-      backend_(backend) {}
+      config_(config) {}
 
 template <class T>
 void Block::forward(const ExecSpace& exec, const PackedBatch& batch, const KvPages<T>& cache,
                     const Activations<T>& buffers) const {
-  const auto& [h_TD, normed_TD, branch_TD, gemm_workspace, attention_buffers, moe_buffers] = buffers;
-  const RmsNormOrder order = rms_norm_order(backend_);
+  const auto& [h_TD, normed_TD, branch_TD, attention_buffers, moe_buffers] = buffers;
+  const float eps = float(config_->architecture.rms_norm_eps);
+  const RmsNormOrder order = config_->backend.rms_norm;
 
-  rms_norm<T>(exec, h_TD, input_layernorm, rms_norm_eps_, order, normed_TD);
-  self_attn.forward<T>(exec, normed_TD, batch, cache, attention_buffers, gemm_workspace, branch_TD);
+  rms_norm<T>(exec, h_TD, input_layernorm, eps, order, normed_TD);
+  self_attn.forward<T>(exec, normed_TD, batch, cache, attention_buffers, branch_TD);
   residual_add<T>(exec, branch_TD, h_TD);
 
-  rms_norm<T>(exec, h_TD, post_attention_layernorm, rms_norm_eps_, order, normed_TD);
-  mlp.forward<T>(exec, normed_TD, batch, moe_buffers, gemm_workspace, branch_TD);
+  rms_norm<T>(exec, h_TD, post_attention_layernorm, eps, order, normed_TD);
+  mlp.forward<T>(exec, normed_TD, batch, moe_buffers, branch_TD);
   residual_add<T>(exec, branch_TD, h_TD);
 }
 
@@ -42,9 +40,10 @@ void Block::init_weights(const ExecSpace& exec, std::uint64_t seed) {
 }
 
 std::vector<Parameter> Block::parameters() {
+  const std::int64_t hidden = config_->architecture.hidden_size;
   std::vector<Parameter> list{
-      {.name = prefix_ + "input_norm", .shape = {hidden_size_}, .vector = &input_layernorm},
-      {.name = prefix_ + "post_attention_norm", .shape = {hidden_size_}, .vector = &post_attention_layernorm}};
+      {.name = prefix_ + "input_norm", .shape = {hidden}, .vector = &input_layernorm},
+      {.name = prefix_ + "post_attention_norm", .shape = {hidden}, .vector = &post_attention_layernorm}};
   for (Parameter& parameter : self_attn.parameters(prefix_ + "attention/")) list.push_back(std::move(parameter));
   for (Parameter& parameter : mlp.parameters(prefix_ + "moe/")) list.push_back(std::move(parameter));
   return list;

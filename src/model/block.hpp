@@ -14,7 +14,7 @@ namespace m2 {
 class Block {
  public:
   /// `parallel`: where the experts are split over ranks; nullptr where all are here.
-  Block(int layer_idx, const MiniMaxM2Config& config, const MoEConfig& moe, const BackendConfig& backend,
+  Block(int layer_idx, const std::shared_ptr<const ModelConfig>& config,
         const std::shared_ptr<ExpertParallel>& parallel = nullptr);
 
   /// Adds the layer's two branches to buffers.hidden_TD. `cache` is this layer's storage.
@@ -34,9 +34,7 @@ class Block {
 
  private:
   std::string prefix_;
-  float rms_norm_eps_;
-  int hidden_size_;
-  BackendConfig backend_;
+  std::shared_ptr<const ModelConfig> config_;
 };
 
 }  // namespace m2

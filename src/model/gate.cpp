@@ -4,7 +4,6 @@
 #include "core/operation_log.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "kernels/moe/router.hpp"
-#include "model/backend.hpp"
 #include "model/initialize.hpp"
 
 namespace m2 {
@@ -19,19 +18,26 @@ void clear_weights(const ExecSpace& exec, View1D<const std::uint8_t> skip_T, Vie
       });
 }
 
+RouterOptions router_options(const ModelConfig& config) {
+  return {.score_func = config.moe.score_func,
+          .normalize = config.moe.norm_topk_prob,
+          .route_scale = float(config.moe.route_scale),
+          .round_to_bf16 = config.backend.gate_precision == Precision::bfloat16};
+}
+
 }  // namespace
 
 template <class T>
 void Gate::forward(const ExecSpace& exec, View2D<const T> x_TD, View1D<const std::uint8_t> skip_experts_T,
-                   const Routing& routing, View1D<std::byte> gemm_workspace) const {
+                   const Routing& routing) const {
+  const BackendConfig& backend = config_->backend;
   const OperationPlace place("router");
-  gemm<T, float>(exec, GemmProvider::kokkos, x_TD, weight, gemm_workspace, routing.logits_TE);
-  if (backend_.fake_balanced_gate) {
-    route_balanced(exec, /*first_slot=*/0, config_.num_local_experts, backend_.fake_gate_noise, /*seed=*/0,
+  gemm<T, float>(exec, GemmProvider::kokkos, x_TD, weight, /*workspace=*/{}, routing.logits_TE);
+  if (backend.fake_balanced_gate) {
+    route_balanced(exec, /*first_slot=*/0, config_->architecture.num_local_experts, backend.fake_gate_noise, /*seed=*/0,
                    routing.expert_TK, routing.weight_TK);
   } else {
-    route(exec, routing.logits_TE, selection_bias, router_options(moe_, backend_), routing.expert_TK,
-          routing.weight_TK);
+    route(exec, routing.logits_TE, selection_bias, router_options(*config_), routing.expert_TK, routing.weight_TK);
   }
   clear_weights(exec, skip_experts_T, routing.weight_TK);
 }
@@ -47,19 +53,20 @@ void Gate::init_weights(const ExecSpace& exec, std::uint64_t seed, const std::st
 }
 
 std::vector<Parameter> Gate::parameters(const std::string& prefix) {
-  const std::int64_t experts = config_.num_local_experts;
+  const MiniMaxM2Config& config = config_->architecture;
+  const std::int64_t experts = config.num_local_experts;
   std::vector<Parameter> list{
-      {.name = prefix + "gate", .shape = {experts, config_.hidden_size}, .weight = &weight, .keep_float32 = true}};
-  if (config_.use_routing_bias) {
+      {.name = prefix + "gate", .shape = {experts, config.hidden_size}, .weight = &weight, .keep_float32 = true}};
+  if (config.use_routing_bias) {
     list.push_back(
         {.name = prefix + "selection_bias", .shape = {experts}, .vector = &selection_bias, .keep_float32 = true});
   }
   return list;
 }
 
-template void Gate::forward<float>(const ExecSpace&, View2D<const float>, View1D<const std::uint8_t>, const Routing&,
-                                   View1D<std::byte>) const;
-template void Gate::forward<Bf16>(const ExecSpace&, View2D<const Bf16>, View1D<const std::uint8_t>, const Routing&,
-                                  View1D<std::byte>) const;
+template void Gate::forward<float>(const ExecSpace&, View2D<const float>, View1D<const std::uint8_t>,
+                                   const Routing&) const;
+template void Gate::forward<Bf16>(const ExecSpace&, View2D<const Bf16>, View1D<const std::uint8_t>,
+                                  const Routing&) const;
 
 }  // namespace m2

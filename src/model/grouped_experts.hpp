@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "config/backend_config.hpp"
-#include "config/minimax_m2_config.hpp"
-#include "config/moe_config.hpp"
 #include "kernels/weights/weight.hpp"
 #include "model/dispatch/expert_rows.hpp"
 #include "model/parameter.hpp"
@@ -19,14 +17,13 @@ namespace m2 {
 class GroupedExperts {
  public:
   /// `experts`: which of the model's, ascending.
-  GroupedExperts(const MiniMaxM2Config& config, const MoEConfig& moe, const BackendConfig& backend,
-                 std::vector<int> experts)
-      : config_(config), moe_(moe), backend_(backend), experts_(std::move(experts)) {}
+  GroupedExperts(std::shared_ptr<const ModelConfig> config, std::vector<int> experts)
+      : config_(std::move(config)), experts_(std::move(experts)) {}
 
   /// Reads x_RD and offset_L1 (rows of each expert), and weight_R where the routing weight goes in before the down
   /// projection; writes y_RD.
   template <class T>
-  void forward(const ExecSpace& exec, const ExpertRows<T>& rows, View1D<std::byte> gemm_workspace) const;
+  void forward(const ExecSpace& exec, const ExpertRows<T>& rows) const;
 
   /// Normal with deviation 0.02; an expert gets the same numbers wherever it lies.
   void init_weights(const ExecSpace& exec, std::uint64_t seed, const std::string& prefix);
@@ -38,9 +35,7 @@ class GroupedExperts {
   Weight down;     ///< (L, D, F): `w2`
 
  private:
-  MiniMaxM2Config config_;
-  MoEConfig moe_;
-  BackendConfig backend_;
+  std::shared_ptr<const ModelConfig> config_;
   std::vector<int> experts_;
 };
 

@@ -6,7 +6,7 @@
 #include "core/operation_log.hpp"
 #include "kernels/attention/attention.hpp"
 #include "kernels/attention/rope.hpp"
-#include "model/backend.hpp"
+#include "kernels/rowwise/rms_norm.hpp"
 #include "model/initialize.hpp"
 
 namespace m2 {
@@ -14,25 +14,25 @@ namespace m2 {
 template <class T>
 void MiniMaxM2Attention::forward(const ExecSpace& exec, View2D<const T> x_TD, const PackedBatch& batch,
                                  const KvPages<T>& cache, const AttentionActivations<T>& buffers,
-                                 View1D<std::byte> gemm_workspace, View2D<T> out_TD) const {
+                                 View2D<T> out_TD) const {
+  const MiniMaxM2Config& config = config_->architecture;
+  const BackendConfig& backend = config_->backend;
+  const auto& [q_TN, k_TN, v_TN, attended_TN, gemm_workspace] = buffers;
   const auto project = [&](View2D<const T> in, const Weight& weight, View2D<T> out) {
     const OperationPlace place("attention projections");
-    gemm<T, T>(exec, resolve_provider(backend_.linear, "linear", kDTypeOf<T>, weight.dtype()), in, weight,
-               gemm_workspace, out);
+    gemm<T, T>(exec, backend.linear, in, weight, gemm_workspace, out);
   };
-  const RmsNormOrder order = rms_norm_order(backend_);
-  const bool rotate_in_storage_dtype = backend_.rope_tables == Precision::bfloat16;
-  const auto& [q_TN, k_TN, v_TN, attended_TN] = buffers;
+  const bool rotate_in_storage_dtype = backend.rope_tables == Precision::bfloat16;
 
   project(x_TD, q_proj, q_TN);
   project(x_TD, k_proj, k_TN);
   project(x_TD, v_proj, v_TN);
-  rms_norm<T>(exec, q_TN, q_norm, config_.rms_norm_eps, order, q_TN);
-  rms_norm<T>(exec, k_TN, k_norm, config_.rms_norm_eps, order, k_TN);
-  rope<T>(exec, batch.cos_TJ, batch.sin_TJ, config_.head_dim, rotate_in_storage_dtype, q_TN);
-  rope<T>(exec, batch.cos_TJ, batch.sin_TJ, config_.head_dim, rotate_in_storage_dtype, k_TN);
+  rms_norm<T>(exec, q_TN, q_norm, config.rms_norm_eps, backend.rms_norm, q_TN);
+  rms_norm<T>(exec, k_TN, k_norm, config.rms_norm_eps, backend.rms_norm, k_TN);
+  rope<T>(exec, batch.cos_TJ, batch.sin_TJ, config.head_dim, rotate_in_storage_dtype, q_TN);
+  rope<T>(exec, batch.cos_TJ, batch.sin_TJ, config.head_dim, rotate_in_storage_dtype, k_TN);
   kv_write<T>(exec, k_TN, v_TN, batch.layout(), cache);
-  attention<T>(exec, q_TN, cache, batch.layout(), 1.0f / std::sqrt(float(config_.head_dim)), attended_TN);
+  attention<T>(exec, q_TN, cache, batch.layout(), 1.0f / std::sqrt(float(config.head_dim)), attended_TN);
   project(attended_TN, o_proj, out_TD);
 }
 
@@ -47,9 +47,10 @@ void MiniMaxM2Attention::init_weights(const ExecSpace& exec, std::uint64_t seed,
 }
 
 std::vector<Parameter> MiniMaxM2Attention::parameters(const std::string& prefix) {
-  const std::int64_t hidden = config_.hidden_size;
-  const std::int64_t q = std::int64_t(config_.num_attention_heads) * config_.head_dim;
-  const std::int64_t kv = std::int64_t(config_.num_key_value_heads) * config_.head_dim;
+  const MiniMaxM2Config& config = config_->architecture;
+  const std::int64_t hidden = config.hidden_size;
+  const std::int64_t q = std::int64_t(config.num_attention_heads) * config.head_dim;
+  const std::int64_t kv = std::int64_t(config.num_key_value_heads) * config.head_dim;
   return {{.name = prefix + "q_proj", .shape = {q, hidden}, .weight = &q_proj, .may_be_fp8 = true},
           {.name = prefix + "k_proj", .shape = {kv, hidden}, .weight = &k_proj, .may_be_fp8 = true},
           {.name = prefix + "v_proj", .shape = {kv, hidden}, .weight = &v_proj, .may_be_fp8 = true},
@@ -60,9 +61,9 @@ std::vector<Parameter> MiniMaxM2Attention::parameters(const std::string& prefix)
 
 template void MiniMaxM2Attention::forward<float>(const ExecSpace&, View2D<const float>, const PackedBatch&,
                                                  const KvPages<float>&, const AttentionActivations<float>&,
-                                                 View1D<std::byte>, View2D<float>) const;
+                                                 View2D<float>) const;
 template void MiniMaxM2Attention::forward<Bf16>(const ExecSpace&, View2D<const Bf16>, const PackedBatch&,
                                                 const KvPages<Bf16>&, const AttentionActivations<Bf16>&,
-                                                View1D<std::byte>, View2D<Bf16>) const;
+                                                View2D<Bf16>) const;
 
 }  // namespace m2

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "config/backend_config.hpp"
-#include "config/minimax_m2_config.hpp"
 #include "kernels/weights/weight.hpp"
 #include "model/activations.hpp"
+#include "model/model_config.hpp"
 #include "model/packed_batch.hpp"
 #include "model/parameter.hpp"
 
@@ -17,13 +18,12 @@ namespace m2 {
 /// `rotary_dim` values of each head.
 class MiniMaxM2Attention {
  public:
-  MiniMaxM2Attention(const MiniMaxM2Config& config, const BackendConfig& backend)
-      : config_(config), backend_(backend) {}
+  explicit MiniMaxM2Attention(std::shared_ptr<const ModelConfig> config) : config_(std::move(config)) {}
 
   /// out = o_proj(attention(x)); the keys and values of x are added to `cache`, one layer's pages.
   template <class T>
   void forward(const ExecSpace& exec, View2D<const T> x_TD, const PackedBatch& batch, const KvPages<T>& cache,
-               const AttentionActivations<T>& buffers, View1D<std::byte> gemm_workspace, View2D<T> out_TD) const;
+               const AttentionActivations<T>& buffers, View2D<T> out_TD) const;
 
   /// Projections normal with deviation 0.02, norms 1 (NeMo AutoModel's initialisation).
   void init_weights(const ExecSpace& exec, std::uint64_t seed, const std::string& prefix);
@@ -35,8 +35,7 @@ class MiniMaxM2Attention {
   View1D<float> q_norm, k_norm;
 
  private:
-  MiniMaxM2Config config_;
-  BackendConfig backend_;
+  std::shared_ptr<const ModelConfig> config_;
 };
 
 }  // namespace m2

@@ -8,7 +8,6 @@
 #include "core/operation_log.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "kernels/moe/permute.hpp"
-#include "model/backend.hpp"
 
 namespace m2 {
 namespace {
@@ -27,13 +26,32 @@ std::shared_ptr<ExpertParallel> resolve_expert_parallel(const MiniMaxM2Config& c
       .group = one_rank(), .placement = ExpertPlacement::even(config.num_hidden_layers, config.num_local_experts, 1)});
 }
 
+std::shared_ptr<const ModelConfig> make_config(const MiniMaxM2Config& config, const ModelOptions& options) {
+  return std::make_shared<ModelConfig>(
+      ModelConfig{.architecture = config,
+                  .moe = resolve_moe_config(config, options.moe_config, options.moe_overrides),
+                  .backend = options.backend.resolved()});
+}
+
+// Buffers of a step's head, for N rows.
+template <class T>
+struct HeadBuffers {
+  View2D<float> logits_NV;
+  View1D<int> row_N;
+  View2D<T> rows_ND;
+  View1D<std::byte> gemm_workspace;
+
+  HeadBuffers(const ModelConfig& config, std::int64_t num_rows, Workspace& workspace)
+      : logits_NV(workspace.take<float>(num_rows, config.architecture.vocab_size)),
+        row_N(workspace.take<int>(num_rows)),
+        rows_ND(workspace.take<T>(num_rows, config.architecture.hidden_size)),
+        gemm_workspace(workspace.take<std::byte>(head_gemm_bytes<T>(config, num_rows))) {}
+};
+
 }  // namespace
 
 MiniMaxM2ForCausalLM::MiniMaxM2ForCausalLM(const MiniMaxM2Config& config, const ModelOptions& options)
-    : model(config, options.backend, resolve_moe_config(config, options.moe_config, options.moe_overrides),
-            resolve_expert_parallel(config, options)),
-      config_(config),
-      backend_(options.backend),
+    : model(make_config(config, options), resolve_expert_parallel(config, options)),
       dtype_(options.dtype.value_or(config.dtype)),
       exec_(options.exec) {
   M2_REQUIRE(dtype_ == DType::float32 || dtype_ == DType::bfloat16, "model dtype {} is not float32 or bfloat16",
@@ -55,19 +73,17 @@ View2D<const float> MiniMaxM2ForCausalLM::step(const PackedTokens& tokens, std::
 template <class T>
 View2D<const float> MiniMaxM2ForCausalLM::step_as(const PackedTokens& tokens, std::span<const int> logit_rows,
                                                   KVCache& cache) {
-  const std::int64_t num_rows = std::ssize(logit_rows);
-  grow_workspace(step_bytes<T>(tokens.size(), num_rows));
+  require_ready();
+  grow_workspace(step_bytes<T>(tokens.size(), std::ssize(logit_rows)));
   const Workspace::Frame frame(workspace_);
-  const View2D<float> logits_TV = workspace_.take<float>(num_rows, config_.vocab_size);
-  const View1D<std::byte> gemm_workspace = workspace_.take<std::byte>(head_workspace_bytes<T>(num_rows));
-  const View1D<int> row_T = copy_to_device(exec_, logit_rows, workspace_.take<int>(num_rows));
-  const View2D<T> rows_TD = workspace_.take<T>(num_rows, config_.hidden_size);
+  const HeadBuffers<T> head(model.config(), std::ssize(logit_rows), workspace_);
+  const View1D<int> row_N = copy_to_device(exec_, logit_rows, head.row_N);
 
   const View2D<const T> hidden_TD = model.forward<T>(exec_, tokens, cache, workspace_);
   const OperationPlace place("lm_head");
-  gather_rows<T>(exec_, hidden_TD, row_T, rows_TD);
-  gemm<T, float>(exec_, head_provider<T>(), rows_TD, lm_head, gemm_workspace, logits_TV);
-  return logits_TV;
+  gather_rows<T>(exec_, hidden_TD, row_N, head.rows_ND);
+  gemm<T, float>(exec_, backend().linear, head.rows_ND, lm_head, head.gemm_workspace, head.logits_NV);
+  return head.logits_NV;
 }
 
 void MiniMaxM2ForCausalLM::reserve(std::int64_t max_tokens, std::int64_t max_logit_rows) {
@@ -75,6 +91,7 @@ void MiniMaxM2ForCausalLM::reserve(std::int64_t max_tokens, std::int64_t max_log
 }
 
 std::int64_t MiniMaxM2ForCausalLM::workspace_bytes(std::int64_t max_tokens, std::int64_t max_logit_rows) const {
+  require_providers();
   return dtype_ == DType::bfloat16 ? step_bytes<Bf16>(max_tokens, max_logit_rows)
                                    : step_bytes<float>(max_tokens, max_logit_rows);
 }
@@ -82,22 +99,13 @@ std::int64_t MiniMaxM2ForCausalLM::workspace_bytes(std::int64_t max_tokens, std:
 template <class T>
 std::int64_t MiniMaxM2ForCausalLM::step_bytes(std::int64_t num_tokens, std::int64_t num_logit_rows) const {
   Workspace counter;
-  counter.take<float>(num_logit_rows, config_.vocab_size);
-  counter.take<std::byte>(head_workspace_bytes<T>(num_logit_rows));
-  counter.take<std::int64_t>(num_logit_rows);
-  counter.take<T>(num_logit_rows, config_.hidden_size);
+  const HeadBuffers<T> head(model.config(), num_logit_rows, counter);
   return counter.peak_bytes() + model.workspace_bytes<T>(num_tokens);
 }
 
-template <class T>
-std::int64_t MiniMaxM2ForCausalLM::head_workspace_bytes(std::int64_t num_rows) const {
-  return gemm_workspace_bytes(head_provider<T>(), kDTypeOf<T>, lm_head.dtype(), int(num_rows), config_.vocab_size,
-                              config_.hidden_size);
-}
-
-template <class T>
-GemmProvider MiniMaxM2ForCausalLM::head_provider() const {
-  return resolve_provider(backend_.linear, "linear", kDTypeOf<T>, lm_head.dtype());
+// Before the first pass: by now the weights have their dtypes.
+void MiniMaxM2ForCausalLM::require_ready() const {
+  if (workspace_.counts_only()) require_providers();
 }
 
 void MiniMaxM2ForCausalLM::grow_workspace(std::int64_t bytes) {
@@ -108,14 +116,7 @@ void MiniMaxM2ForCausalLM::grow_workspace(std::int64_t bytes) {
 }
 
 KVCache MiniMaxM2ForCausalLM::make_cache(int max_sequences, std::int64_t max_length) const {
-  return KVCache(exec_, config_, dtype_, max_sequences * KVCache::pages_for(max_length), max_sequences, max_length);
+  return KVCache(exec_, config(), dtype_, max_sequences * KVCache::pages_for(max_length), max_sequences, max_length);
 }
-
-template std::int64_t MiniMaxM2ForCausalLM::step_bytes<float>(std::int64_t, std::int64_t) const;
-template std::int64_t MiniMaxM2ForCausalLM::step_bytes<Bf16>(std::int64_t, std::int64_t) const;
-template std::int64_t MiniMaxM2ForCausalLM::head_workspace_bytes<float>(std::int64_t) const;
-template std::int64_t MiniMaxM2ForCausalLM::head_workspace_bytes<Bf16>(std::int64_t) const;
-template GemmProvider MiniMaxM2ForCausalLM::head_provider<float>() const;
-template GemmProvider MiniMaxM2ForCausalLM::head_provider<Bf16>() const;
 
 }  // namespace m2

@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "kernels/gemm/gemm.hpp"
 #include "model/forward_options.hpp"
 #include "model/minimax_m2_model.hpp"
 
@@ -37,7 +36,8 @@ class MiniMaxM2ForCausalLM {
   /// memory. Defined in the library KokkosM2::checkpoint.
   static MiniMaxM2ForCausalLM from_pretrained(const std::string& path, const ModelOptions& options = {});
 
-  /// A model without memory for its parameters: for whoever fills parameters() (from_pretrained does).
+  /// A model without memory for its parameters: for whoever fills parameters() (from_pretrained does). Throws Error for
+  /// what is not supported.
   MiniMaxM2ForCausalLM(const MiniMaxM2Config& config, const ModelOptions& options);
 
   /// Logits of every position, or of those asked for, (B, N, V) float32. Throws Error for ids outside the vocabulary,
@@ -48,16 +48,21 @@ class MiniMaxM2ForCausalLM {
   /// `cache`, where room must be reserved. The View is valid until the next call.
   View2D<const float> step(const PackedTokens& tokens, std::span<const int> logit_rows, KVCache& cache);
 
-  /// Allocates the buffers for steps of at most these sizes, once; without it they grow as needed.
+  /// Allocates the buffers for steps of at most these sizes, once; without it they grow as needed. Where the experts
+  /// are split over ranks and these pass different numbers of tokens, it must be called with the largest.
   void reserve(std::int64_t max_tokens, std::int64_t max_logit_rows);
-  /// What reserve() allocates.
+  /// What reserve() allocates. Throws Error as require_providers() does.
   std::int64_t workspace_bytes(std::int64_t max_tokens, std::int64_t max_logit_rows) const;
+
+  /// Throws Error, which names the deck's key, if a provider of the backend does not multiply a weight of the dtype
+  /// that the parameters now have. The first pass does, too.
+  void require_providers() const;
 
   /// An empty cache for this model, with room for `max_sequences` sequences of `max_length` positions.
   KVCache make_cache(int max_sequences, std::int64_t max_length) const;
 
   Weight& get_input_embeddings() { return model.embed_tokens; }
-  /// May lie in panels: unpack_weights() before its values are read.
+  /// May lie interleaved: deinterleave_weights() before its values are read.
   Weight& get_output_embeddings() { return lm_head; }
   /// Throws Error when the shape is not (vocab_size, hidden_size) or the dtype is FP8.
   void set_input_embeddings(const Weight& weight);
@@ -68,23 +73,24 @@ class MiniMaxM2ForCausalLM {
   /// released checkpoint has them, dtype() elsewhere.
   void initialize_weights(DType dtype, std::uint64_t seed);
   /// What from_config() takes: float8_e4m3fn where the configuration is quantised, else dtype().
-  DType weight_dtype() const { return config_.quantization ? DType::float8_e4m3fn : dtype_; }
+  DType weight_dtype() const { return config().quantization ? DType::float8_e4m3fn : dtype_; }
   /// Fills the parameters there are, in the dtypes they have.
   void init_weights(std::uint64_t seed);
 
-  /// Lays matrices out for the processor's vector units, where they are: what from_config(), from_pretrained() and
-  /// initialize_weights() end with. Faster, other last bits. unpack_weights() lays them out as rows again, for whoever
-  /// wants to read or change values. Copies of a model share the weights and how they lie.
-  void pack_weights();
-  void unpack_weights();
+  /// Interleaves the rows of matrices for the processor's vector units, in panels, where they are: what from_config(),
+  /// from_pretrained() and initialize_weights() end with. Faster, other last bits. deinterleave_weights() lays them out
+  /// as rows again, for whoever wants to read or change values. Copies of a model share the weights and how they lie.
+  void interleave_weights();
+  void deinterleave_weights();
 
   /// Writes a Hugging Face folder with the weights as they are. Defined in the library KokkosM2::checkpoint.
   void save_pretrained(const std::string& folder) const;
 
   std::vector<Parameter> parameters();
 
-  const MiniMaxM2Config& config() const { return config_; }
-  const BackendConfig& backend() const { return backend_; }
+  const MiniMaxM2Config& config() const { return model.config().architecture; }
+  /// resolved().
+  const BackendConfig& backend() const { return model.config().backend; }
   const ExecSpace& exec() const { return exec_; }
   /// Of the activations.
   DType dtype() const { return dtype_; }
@@ -99,15 +105,10 @@ class MiniMaxM2ForCausalLM {
   View2D<const float> step_as(const PackedTokens& tokens, std::span<const int> logit_rows, KVCache& cache);
   template <class T>
   std::int64_t step_bytes(std::int64_t num_tokens, std::int64_t num_logit_rows) const;
-  template <class T>
-  std::int64_t head_workspace_bytes(std::int64_t num_rows) const;
-  template <class T>
-  GemmProvider head_provider() const;
+  void require_ready() const;
   void grow_workspace(std::int64_t bytes);
-  std::int64_t passes_for(std::int64_t num_tokens) const;
+  std::int64_t most_tokens_of_ranks(std::int64_t num_tokens) const;
 
-  MiniMaxM2Config config_;
-  BackendConfig backend_;
   DType dtype_;
   ExecSpace exec_;
   Workspace workspace_;

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/minimax_m2_model.hpp"
 
-#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "core/host_copy.hpp"
 #include "kernels/rowwise/embedding.hpp"
 #include "kernels/rowwise/rms_norm.hpp"
-#include "model/backend.hpp"
 #include "model/initialize.hpp"
 
 namespace m2 {
@@ -19,70 +18,48 @@ struct Buffers {
   PackedBatch batch;
   Activations<T> activations;
 
-  Buffers(const MiniMaxM2Config& config, const ExpertParallel* parallel, std::int64_t num_tokens,
-          std::int64_t gemm_bytes, Workspace& workspace)
-      : batch(num_tokens, config.rotary_dim, workspace),
-        activations(config, parallel, num_tokens, gemm_bytes, workspace) {}
+  Buffers(const ModelConfig& config, const ExpertParallel* parallel, std::int64_t num_tokens, Workspace& workspace)
+      : batch(num_tokens, config.architecture.rotary_dim, workspace),
+        activations(config, parallel, num_tokens, workspace) {}
 };
 
 }  // namespace
 
-MiniMaxM2Model::MiniMaxM2Model(const MiniMaxM2Config& config, const BackendConfig& backend, const MoEConfig& moe,
-                               std::shared_ptr<ExpertParallel> parallel)
-    : config_(config), backend_(backend), parallel_(std::move(parallel)) {
-  config.validate("model configuration");
-  backend.validate();
-  layers.reserve(config.num_hidden_layers);
-  for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
-    layers.emplace_back(layer, config, moe, backend, parallel_);
+MiniMaxM2Model::MiniMaxM2Model(std::shared_ptr<const ModelConfig> config, std::shared_ptr<ExpertParallel> parallel)
+    : config_(std::move(config)), parallel_(std::move(parallel)) {
+  config_->architecture.validate("model configuration");
+  config_->backend.validate();
+  layers.reserve(config_->architecture.num_hidden_layers);
+  for (int layer = 0; layer < config_->architecture.num_hidden_layers; ++layer) {
+    layers.emplace_back(layer, config_, parallel_);
   }
 }
 
 template <class T>
 View2D<const T> MiniMaxM2Model::forward(const ExecSpace& exec, const PackedTokens& tokens, KVCache& cache,
                                         Workspace& workspace, const HiddenObserver<T>& observer) const {
-  Buffers<T> buffers(config_, parallel_.get(), tokens.size(), gemm_workspace_bytes<T>(tokens.size()), workspace);
-  buffers.batch.fill(exec, tokens, cache, config_.rope_theta, backend_.rope_tables == Precision::bfloat16);
+  const auto& [architecture, moe, backend] = *config_;
+  Buffers<T> buffers(*config_, parallel_.get(), tokens.size(), workspace);
+  buffers.batch.fill(exec, tokens, cache, architecture.rope_theta, backend.rope_tables == Precision::bfloat16);
   const View2D<T> hidden_TD = buffers.activations.hidden_TD;
 
   embedding<T>(exec, buffers.batch.token_T, embed_tokens, hidden_TD);
-  for (int layer = 0; layer < config_.num_hidden_layers; ++layer) {
+  for (int layer = 0; layer < std::ssize(layers); ++layer) {
     if (observer) observer(layer, hidden_TD);
+    const Workspace::Frame plans(workspace);  // nobody needs a layer's dispatch plan after the layer
     layers[layer].forward<T>(exec, buffers.batch, cache.layer<T>(layer), buffers.activations);
   }
-  rms_norm<T>(exec, hidden_TD, norm, float(config_.rms_norm_eps), rms_norm_order(backend_), hidden_TD);
-  if (observer) observer(config_.num_hidden_layers, hidden_TD);
+  rms_norm<T>(exec, hidden_TD, norm, float(architecture.rms_norm_eps), backend.rms_norm, hidden_TD);
+  if (observer) observer(int(std::ssize(layers)), hidden_TD);
   return hidden_TD;
 }
 
 template <class T>
 std::int64_t MiniMaxM2Model::workspace_bytes(std::int64_t num_tokens) const {
   Workspace counter;
-  Buffers<T>(config_, parallel_.get(), num_tokens, gemm_workspace_bytes<T>(num_tokens), counter);
+  const Buffers<T> buffers(*config_, parallel_.get(), num_tokens, counter);
+  take_largest_plan(config_->architecture, parallel_.get(), num_tokens, counter);
   return counter.peak_bytes();
-}
-
-template <class T>
-std::int64_t MiniMaxM2Model::gemm_workspace_bytes(std::int64_t num_tokens) const {
-  std::int64_t bytes = 0;
-  const std::int64_t top_k = config_.num_experts_per_tok;
-  const std::int64_t routed_rows = parallel_ ? parallel_->max_pairs(int(top_k)) : num_tokens * top_k;
-  const auto consider = [&](LinearBackend choice, const char* key, const Weight& weight, std::int64_t num_rows) {
-    const GemmProvider provider = resolve_provider(choice, key, kDTypeOf<T>, weight.dtype());
-    bytes = std::max(bytes, m2::gemm_workspace_bytes(provider, kDTypeOf<T>, weight.dtype(), int(num_rows),
-                                                     weight.num_rows(), weight.num_columns()));
-  };
-  for (const Block& block : layers) {
-    const MiniMaxM2Attention& attention = block.self_attn;
-    for (const Weight* weight : {&attention.q_proj, &attention.k_proj, &attention.v_proj, &attention.o_proj}) {
-      consider(backend_.linear, "linear", *weight, num_tokens);
-    }
-    consider(LinearBackend::kokkos, "linear", block.mlp.gate.weight, num_tokens);
-    for (const Weight* weight : {&block.mlp.experts.gate_up, &block.mlp.experts.down}) {
-      consider(backend_.experts, "experts", *weight, routed_rows);
-    }
-  }
-  return bytes;
 }
 
 void MiniMaxM2Model::init_weights(const ExecSpace& exec, std::uint64_t seed) {
@@ -94,7 +71,8 @@ void MiniMaxM2Model::init_weights(const ExecSpace& exec, std::uint64_t seed) {
 
 void MiniMaxM2Model::count_expert_load(const ExecSpace& exec) {
   for (Block& block : layers) {
-    block.mlp.load_E = View1D<std::int64_t>(Kokkos::view_alloc(exec, "m2::load_E"), config_.num_local_experts);
+    block.mlp.load_E =
+        View1D<std::int64_t>(Kokkos::view_alloc(exec, "m2::load_E"), config_->architecture.num_local_experts);
   }
 }
 
@@ -107,9 +85,10 @@ std::vector<std::vector<std::int64_t>> MiniMaxM2Model::expert_load(const ExecSpa
 }
 
 std::vector<Parameter> MiniMaxM2Model::parameters() {
+  const MiniMaxM2Config& config = config_->architecture;
   std::vector<Parameter> list{
-      {.name = "embed_tokens", .shape = {config_.vocab_size, config_.hidden_size}, .weight = &embed_tokens},
-      {.name = "norm", .shape = {config_.hidden_size}, .vector = &norm}};
+      {.name = "embed_tokens", .shape = {config.vocab_size, config.hidden_size}, .weight = &embed_tokens},
+      {.name = "norm", .shape = {config.hidden_size}, .vector = &norm}};
   for (Block& block : layers) {
     for (Parameter& parameter : block.parameters()) list.push_back(std::move(parameter));
   }

@@ -5,10 +5,8 @@
 #include <memory>
 #include <vector>
 
-#include "config/backend_config.hpp"
-#include "config/minimax_m2_config.hpp"
-#include "config/moe_config.hpp"
 #include "model/block.hpp"
+#include "model/model_config.hpp"
 
 namespace m2 {
 
@@ -20,19 +18,19 @@ using HiddenObserver = std::function<void(int index, View2D<const T> hidden_TD)>
 class MiniMaxM2Model {
  public:
   /// Without memory for the parameters. `parallel`: where the experts are split over ranks; nullptr where all are here.
-  /// Throws Error when `config`, `moe` or `backend` ask for what is not supported.
-  MiniMaxM2Model(const MiniMaxM2Config& config, const BackendConfig& backend, const MoEConfig& moe,
-                 std::shared_ptr<ExpertParallel> parallel = nullptr);
+  /// Throws Error when `config` asks for what is not supported.
+  explicit MiniMaxM2Model(std::shared_ptr<const ModelConfig> config,
+                          std::shared_ptr<ExpertParallel> parallel = nullptr);
 
   /// Final hidden states of `tokens`, (T, D). Their keys and values go to `cache`, whose sequences must have room
   /// reserved for the tokens' cache positions. Collective where the experts are split over ranks: a rank without tokens
-  /// passes none. The result lies in a buffer of `workspace`, valid until the caller's
-  /// frame ends.
+  /// passes none, and `workspace` must have room for the tokens of the rank that has most. The result lies in a buffer
+  /// of `workspace`, valid until the caller's frame ends.
   template <class T>
   View2D<const T> forward(const ExecSpace& exec, const PackedTokens& tokens, KVCache& cache, Workspace& workspace,
                           const HiddenObserver<T>& observer = {}) const;
 
-  /// What forward() takes from the workspace. T is the activations' type.
+  /// What forward() takes from the workspace at most, where no rank has more tokens. T is the activations' type.
   template <class T>
   std::int64_t workspace_bytes(std::int64_t num_tokens) const;
 
@@ -41,6 +39,7 @@ class MiniMaxM2Model {
 
   std::vector<Parameter> parameters();
 
+  const ModelConfig& config() const { return *config_; }
   /// nullptr where all experts are in this process.
   const std::shared_ptr<ExpertParallel>& expert_parallel() const { return parallel_; }
 
@@ -54,11 +53,7 @@ class MiniMaxM2Model {
   View1D<float> norm;
 
  private:
-  template <class T>
-  std::int64_t gemm_workspace_bytes(std::int64_t num_tokens) const;
-
-  MiniMaxM2Config config_;
-  BackendConfig backend_;
+  std::shared_ptr<const ModelConfig> config_;
   std::shared_ptr<ExpertParallel> parallel_;
 };
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a model's weights: allocated, filled with random numbers, replaced, laid out for the processor.
 #include <cmath>
+#include <string_view>
 
-#include "model/backend.hpp"
 #include "model/initialize.hpp"
 #include "model/minimax_m2_for_causal_lm.hpp"
 
@@ -20,12 +20,12 @@ void require_embedding(const char* name, const Weight& weight, const MiniMaxM2Co
 }  // namespace
 
 void MiniMaxM2ForCausalLM::set_input_embeddings(const Weight& weight) {
-  require_embedding("set_input_embeddings", weight, config_);
+  require_embedding("set_input_embeddings", weight, config());
   model.embed_tokens = weight;
 }
 
 void MiniMaxM2ForCausalLM::set_output_embeddings(const Weight& weight) {
-  require_embedding("set_output_embeddings", weight, config_);
+  require_embedding("set_output_embeddings", weight, config());
   lm_head = weight;
 }
 
@@ -34,23 +34,41 @@ void MiniMaxM2ForCausalLM::initialize_weights(DType dtype, std::uint64_t seed) {
              "initialize_weights: dtype {} is not float32, bfloat16 or float8_e4m3fn", name(dtype));
   for (Parameter& parameter : parameters()) parameter.allocate(exec_, initial_dtype(parameter, dtype, dtype_));
   init_weights(seed);
-  pack_weights();
+  interleave_weights();
 }
 
 void MiniMaxM2ForCausalLM::init_weights(std::uint64_t seed) {
-  unpack_weights();
+  deinterleave_weights();
   model.init_weights(exec_, seed);
-  const float deviation = 1.0f / std::sqrt(float(config_.hidden_size));
+  const float deviation = 1.0f / std::sqrt(float(config().hidden_size));
   fill_normal(exec_, seed, parameters().back(), {.mean = 0.0f, .deviation = deviation, .bound = 3 * deviation});
 }
 
-void MiniMaxM2ForCausalLM::pack_weights() {
+void MiniMaxM2ForCausalLM::require_providers() const {
+  const auto require = [&](GemmProvider provider, const char* key, const Weight& weight) {
+    const std::string_view refusal = gemm_refusal(provider, dtype_, weight.dtype());
+    M2_REQUIRE(refusal.empty(), "backend.{}: {} does not multiply {} activations with {} weights: {}", key,
+               name(provider), name(dtype_), name(weight.dtype()), refusal);
+  };
+  for (const Block& block : model.layers) {
+    const MiniMaxM2Attention& attention = block.self_attn;
+    for (const Weight* weight : {&attention.q_proj, &attention.k_proj, &attention.v_proj, &attention.o_proj}) {
+      require(backend().linear, "linear", *weight);
+    }
+    for (const Weight* weight : {&block.mlp.experts.gate_up, &block.mlp.experts.down}) {
+      require(backend().experts, "experts", *weight);
+    }
+  }
+  require(backend().linear, "linear", lm_head);
+}
+
+void MiniMaxM2ForCausalLM::interleave_weights() {
   for (const Parameter& parameter : parameters()) {
     if (parameter.weight) parameter.weight->set_layout(exec_, parameter.layout(parameter.weight->dtype()));
   }
 }
 
-void MiniMaxM2ForCausalLM::unpack_weights() {
+void MiniMaxM2ForCausalLM::deinterleave_weights() {
   for (const Parameter& parameter : parameters()) {
     if (parameter.weight) parameter.weight->set_layout(exec_, WeightLayout::rows);
   }
@@ -58,11 +76,11 @@ void MiniMaxM2ForCausalLM::unpack_weights() {
 
 std::vector<Parameter> MiniMaxM2ForCausalLM::parameters() {
   std::vector<Parameter> list = model.parameters();
-  list.push_back({.name = "lm_head", .shape = {config_.vocab_size, config_.hidden_size}, .weight = &lm_head});
+  list.push_back({.name = "lm_head", .shape = {config().vocab_size, config().hidden_size}, .weight = &lm_head});
   for (Parameter& parameter : list) {
-    const LinearBackend choice = parameter.experts.empty() ? backend_.linear : backend_.experts;
+    const GemmProvider provider = parameter.experts.empty() ? backend().linear : backend().experts;
     parameter.may_be_panels = parameter.weight && parameter.weight != &model.embed_tokens &&
-                              dtype_ == DType::bfloat16 && provider_of(choice) == GemmProvider::kokkos;
+                              dtype_ == DType::bfloat16 && provider == GemmProvider::kokkos;
   }
   return list;
 }

@@ -6,8 +6,8 @@
 namespace m2 {
 namespace {
 
-std::vector<int> local_experts(int layer, const MiniMaxM2Config& config,
-                               const std::shared_ptr<ExpertParallel>& parallel) {
+std::vector<int> rank_experts(int layer, const MiniMaxM2Config& config,
+                              const std::shared_ptr<ExpertParallel>& parallel) {
   if (parallel) return parallel->placement.experts_of(layer, parallel->group->rank());
   std::vector<int> all(config.num_local_experts);
   std::iota(all.begin(), all.end(), 0);
@@ -22,10 +22,10 @@ std::variant<LocalDispatcher, AllToAllDispatcher> make_dispatcher(int layer, con
 
 }  // namespace
 
-MoE::MoE(int layer_idx, const MiniMaxM2Config& config, const MoEConfig& moe, const BackendConfig& backend,
+MoE::MoE(int layer_idx, const std::shared_ptr<const ModelConfig>& config,
          const std::shared_ptr<ExpertParallel>& parallel)
-    : gate(config, moe, backend),
-      experts(config, moe, backend, local_experts(layer_idx, config, parallel)),
-      dispatcher_(make_dispatcher(layer_idx, moe, parallel)) {}
+    : gate(config),
+      experts(config, rank_experts(layer_idx, config->architecture, parallel)),
+      dispatcher_(make_dispatcher(layer_idx, config->moe, parallel)) {}
 
 }  // namespace m2

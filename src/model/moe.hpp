@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "core/operation_log.hpp"
-#include "model/dispatch/token_dispatcher.hpp"
+#include "model/dispatch/all_to_all_dispatcher.hpp"
+#include "model/dispatch/local_dispatcher.hpp"
 #include "model/gate.hpp"
 #include "model/grouped_experts.hpp"
 #include "model/packed_batch.hpp"
@@ -18,23 +19,25 @@ namespace m2 {
 class MoE {
  public:
   /// `parallel`: where the experts are split over ranks; nullptr where all are here.
-  MoE(int layer_idx, const MiniMaxM2Config& config, const MoEConfig& moe, const BackendConfig& backend,
-      const std::shared_ptr<ExpertParallel>& parallel);
+  MoE(int layer_idx, const std::shared_ptr<const ModelConfig>& config, const std::shared_ptr<ExpertParallel>& parallel);
 
   /// out[t] = sum over the token's experts of weight * expert(x[t]); 0 for tokens that skip the experts. Collective
-  /// where the experts are split over ranks.
+  /// where the experts are split over ranks. The dispatch plan is taken from buffers.plans.
   template <class T>
   void forward(const ExecSpace& exec, View2D<const T> x_TD, const PackedBatch& batch, const MoEActivations<T>& buffers,
-               View1D<std::byte> gemm_workspace, View2D<T> out_TD) const {
-    gate.forward<T>(exec, x_TD, batch.skip_experts_T, buffers.routing, gemm_workspace);
-    const OperationPlace dispatch("dispatch");
+               View2D<T> out_TD) const {
+    gate.forward<T>(exec, x_TD, batch.skip_experts_T, buffers.routing);
+    const OperationPlace place("dispatch");
     if (load_E.extent(0) > 0) count_experts(exec, buffers.routing.expert_TK, load_E);
-    const RunExperts<T> run_experts = [&](const ExpertRows<T>& rows) {
-      const OperationPlace place("experts");
-      experts.forward<T>(exec, rows, gemm_workspace);
-    };
     std::visit(
-        [&](const auto& dispatcher) { dispatcher.template forward<T>(exec, x_TD, buffers, run_experts, out_TD); },
+        [&](const auto& dispatcher) {
+          auto handle = dispatcher.template dispatch<T>(exec, x_TD, buffers.routing, buffers);
+          while (const ExpertRows<T>* rows = handle.next(exec)) {
+            experts.forward<T>(exec, *rows);
+            handle.send_back(exec);
+          }
+          dispatcher.template combine<T>(exec, handle, out_TD);
+        },
         dispatcher_);
   }
 

@@ -111,6 +111,24 @@ void reserve_positions(const CallCache& call, const PackedInput& packed) {
   }
 }
 
+// Buffers of one pass beside the model's own, for T tokens.
+template <class T>
+struct ForwardBuffers {
+  View1D<std::int64_t> source_T;
+  View1D<std::byte> gemm_workspace;
+
+  ForwardBuffers(const ModelConfig& config, std::int64_t num_tokens, Workspace& workspace)
+      : source_T(workspace.take<std::int64_t>(num_tokens)),
+        gemm_workspace(workspace.take<std::byte>(head_gemm_bytes<T>(config, num_tokens))) {}
+};
+
+template <class T>
+std::int64_t forward_bytes(const MiniMaxM2Model& model, std::int64_t num_tokens) {
+  Workspace counter;
+  const ForwardBuffers<T> buffers(model.config(), num_tokens, counter);
+  return counter.peak_bytes() + model.workspace_bytes<T>(num_tokens);
+}
+
 }  // namespace
 
 CausalLMOutput MiniMaxM2ForCausalLM::forward(const InputIds& input_ids, const ForwardOptions& options) {
@@ -119,21 +137,22 @@ CausalLMOutput MiniMaxM2ForCausalLM::forward(const InputIds& input_ids, const Fo
 
 template <class T>
 CausalLMOutput MiniMaxM2ForCausalLM::forward_as(const InputIds& input_ids, const ForwardOptions& options) {
+  require_ready();
   CallCache call = open_cache(*this, input_ids, options);
-  const PackedInput packed = pack_input(config_, input_ids, options, call.cached_B);
+  const PackedInput packed = pack_input(config(), input_ids, options, call.cached_B);
   const std::vector<int> positions = kept_positions(input_ids, options);
   reserve_positions(call, packed);
   const CausalLMOutput out = make_output(*this, input_ids, std::ssize(positions), options.output_hidden_states);
 
-  const std::int64_t num_tokens = packed.tokens.size(), num_passes = passes_for(num_tokens);
-  for (std::int64_t pass = 0; pass < num_passes; ++pass) {
-    const std::int64_t begin = std::min(pass * kForwardChunk, num_tokens);
-    const std::int64_t count = std::min(kForwardChunk, num_tokens - begin);
+  // Each pass is collective where experts are split over ranks: as many as the rank with most tokens needs.
+  const std::int64_t num_tokens = packed.tokens.size(), most_tokens = most_tokens_of_ranks(num_tokens);
+  grow_workspace(forward_bytes<T>(model, std::min(most_tokens, kForwardChunk)));
+  for (std::int64_t first = 0; first < most_tokens; first += kForwardChunk) {
+    const std::int64_t begin = std::min(first, num_tokens), count = std::min(kForwardChunk, num_tokens - begin);
     const std::span<const std::int64_t> source = std::span(packed.source_T).subspan(begin, count);
-    grow_workspace(step_bytes<T>(count, count));
     const Workspace::Frame frame(workspace_);
-    const View1D<std::int64_t> source_T = copy_to_device(exec_, source, workspace_.take<std::int64_t>(count));
-    const View1D<std::byte> gemm_workspace = workspace_.take<std::byte>(head_workspace_bytes<T>(count));
+    const ForwardBuffers<T> buffers(model.config(), count, workspace_);
+    const View1D<std::int64_t> source_T = copy_to_device(exec_, source, buffers.source_T);
 
     HiddenObserver<T> observer;
     if (options.output_hidden_states) {
@@ -145,10 +164,10 @@ CausalLMOutput MiniMaxM2ForCausalLM::forward_as(const InputIds& input_ids, const
         exec_, tokens_of_pass(packed.tokens, begin, count, call.sequences), *call.cache, workspace_, observer);
     const OperationPlace place("lm_head");
     for (const Run& run : logit_runs(source, input_ids.length, positions)) {
-      const View2D<const T> rows(hidden_TD.data() + run.token * config_.hidden_size, run.count, config_.hidden_size);
-      const View2D<float> logits(out.logits_BNV.data() + run.logit_row * config_.vocab_size, run.count,
-                                 config_.vocab_size);
-      gemm<T, float>(exec_, head_provider<T>(), rows, lm_head, gemm_workspace, logits);
+      const std::int64_t width = config().vocab_size;
+      const View2D<float> logits(out.logits_BNV.data() + run.logit_row * width, run.count, width);
+      gemm<T, float>(exec_, backend().linear, slice(hidden_TD, run.token, run.token + run.count), lm_head,
+                     buffers.gemm_workspace, logits);
     }
   }
   if (options.cache) {
@@ -159,11 +178,9 @@ CausalLMOutput MiniMaxM2ForCausalLM::forward_as(const InputIds& input_ids, const
   return out;
 }
 
-// As many as the rank with most tokens needs: each pass is collective where experts are split over ranks.
-std::int64_t MiniMaxM2ForCausalLM::passes_for(std::int64_t num_tokens) const {
-  const std::int64_t passes = (num_tokens + kForwardChunk - 1) / kForwardChunk;
+std::int64_t MiniMaxM2ForCausalLM::most_tokens_of_ranks(std::int64_t num_tokens) const {
   const std::shared_ptr<ExpertParallel>& parallel = model.expert_parallel();
-  return parallel ? parallel->group->max_values(std::span(&passes, 1))[0] : passes;
+  return parallel ? parallel->group->max_values(std::span(&num_tokens, 1))[0] : num_tokens;
 }
 
 }  // namespace m2

@@ -18,12 +18,12 @@ void ExchangeTraffic::add(const ExchangeTraffic& other) {
   token_layers += other.token_layers;
   rows_sent += other.rows_sent;
   row_bytes += other.row_bytes;
-  pair_bytes += other.pair_bytes;
+  slot_bytes += other.slot_bytes;
   answers_sent += other.answers_sent;
   answer_bytes += other.answer_bytes;
 }
 
-std::int64_t ExpertParallel::max_pairs(int top_k) const {
+std::int64_t ExpertParallel::max_slots(int top_k) const {
   return tokens_per_exchange * group->size() * std::min(top_k, placement.most_experts(group->rank()));
 }
 

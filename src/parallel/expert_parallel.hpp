@@ -16,7 +16,7 @@ struct ExchangeTraffic {
   std::int64_t token_layers = 0;  ///< tokens of this rank, once for each layer
   std::int64_t rows_sent = 0;     ///< token rows on their way to experts: each token once for each rank that wants it
   std::int64_t row_bytes = 0;     ///< of these rows
-  std::int64_t pair_bytes = 0;    ///< which rows go to which experts, and how much they weigh
+  std::int64_t slot_bytes = 0;    ///< which rows go to which experts, and how much they weigh
   std::int64_t answers_sent = 0;  ///< rows on their way back
   std::int64_t answer_bytes = 0;
 
@@ -38,8 +38,8 @@ struct ExpertParallel {
   bool overlap = false;
   ExchangeTraffic traffic = {};
 
-  /// Pairs of a token and an expert that arrive in one exchange, at most.
-  std::int64_t max_pairs(int top_k) const;
+  /// Token-expert slots that arrive in one exchange, at most.
+  std::int64_t max_slots(int top_k) const;
   /// Where the experts of a layer live, on the device.
   ExpertMap map(const ExecSpace& exec, int layer) const;
 };

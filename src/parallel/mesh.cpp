@@ -67,7 +67,7 @@ std::string layout_text(const ExpertParallel* parallel, int num_ranks) {
 std::string traffic_text(const ExpertParallel* parallel, Communicator& world) {
   if (!parallel) return "";
   const ExchangeTraffic& own = parallel->traffic;
-  const std::array<std::int64_t, 4> values{own.token_layers, own.row_bytes, own.pair_bytes, own.answer_bytes};
+  const std::array<std::int64_t, 4> values{own.token_layers, own.row_bytes, own.slot_bytes, own.answer_bytes};
   const std::vector<std::int64_t> all = world.all_gather_values(values);
   std::array<std::int64_t, 4> sum{};
   for (std::size_t i = 0; i < all.size(); ++i) sum[i % 4] += all[i];

@@ -52,7 +52,7 @@ int main(int argc, char** argv) {
   Kokkos::ScopeGuard kokkos(argc, argv);
   m2::test::add_all_of<float>();
   m2::test::add_all_of<m2::Bf16>();
-  m2::test::add<m2::test::RouteOp<m2::ScoreFunction::sigmoid>>("float32");
+  m2::test::add<m2::test::RouteOp<m2::ScoringFunc::sigmoid>>("float32");
   m2::test::add<m2::test::TokenLogprobOp>("float32");
   m2::test::add<m2::test::TopTokensOp<1>>("1 of float32");
   m2::test::add<m2::test::TopTokensOp<41>>("41 of float32");

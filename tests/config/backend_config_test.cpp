@@ -14,24 +14,23 @@ void expect_names_are_read_back() {
 }
 
 TEST(BackendConfig, NamesAreReadBack) {
-  expect_names_are_read_back<AttentionBackend>();
-  expect_names_are_read_back<LinearBackend>();
-  expect_names_are_read_back<RmsNormBackend>();
+  expect_names_are_read_back<GemmProvider>();
+  expect_names_are_read_back<RmsNormOrder>();
   expect_names_are_read_back<Precision>();
   expect_names_are_read_back<DispatcherBackend>();
-  EXPECT_EQ(name(LinearBackend::kokkos_kernels), "kokkos_kernels");
+  EXPECT_EQ(name(GemmProvider::kokkos_kernels), "kokkos_kernels");
   EXPECT_EQ(name(DispatcherBackend::local), "local");
 }
 
 TEST(BackendConfig, AnUnknownWordIsRefusedWithTheAllowedOnes) {
-  EXPECT_THAT([] { parse_enum<LinearBackend>("cublas"); },
+  EXPECT_THAT([] { parse_enum<GemmProvider>("cublas"); },
               ::testing::ThrowsMessage<Error>("'cublas' is not one of auto, kokkos, kokkos_kernels, onednn"));
   EXPECT_THAT([] { parse_enum<Precision>(""); }, ::testing::ThrowsMessage<Error>("'' is not one of float32, bfloat16"));
 }
 
 TEST(BackendConfig, TheDefaultsAreTheMoreExact) {
   const BackendConfig config;
-  EXPECT_EQ(config.rms_norm, RmsNormBackend::cast_last);
+  EXPECT_EQ(config.rms_norm, RmsNormOrder::cast_last);
   EXPECT_EQ(config.rope_tables, Precision::float32);
   EXPECT_EQ(config.gate_precision, Precision::float32);
   EXPECT_FALSE(config.fake_balanced_gate);

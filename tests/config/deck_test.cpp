@@ -49,10 +49,9 @@ TEST(Deck, EveryKeyOfGenerateIsRead) {
   expected.output = {"out.jsonl", true, StreamText::automatic, 30.0, "load.json"};
   expected.parallel = {4, "placement.json", CombineMode::reduced, Switch::on, 64};
   expected.io = {Switch::off, 8};
-  expected.backend = {AttentionBackend::kokkos,
-                      LinearBackend::onednn,
-                      LinearBackend::kokkos_kernels,
-                      RmsNormBackend::cast_first,
+  expected.backend = {GemmProvider::onednn,
+                      GemmProvider::kokkos_kernels,
+                      RmsNormOrder::cast_first,
                       Precision::bfloat16,
                       Precision::bfloat16,
                       DispatcherBackend::local,
@@ -81,7 +80,6 @@ output: {file: out.jsonl, resume: true, grace_seconds: 30, expert_load: load.jso
 parallel: {expert: 4, placement: placement.json, combine: reduced, overlap: on, tokens_per_exchange: 64}
 io: {shared_reads: off, read_mib: 8}
 backend:
-  attention: kokkos
   linear: onednn
   experts: kokkos_kernels
   rms_norm: cast_first

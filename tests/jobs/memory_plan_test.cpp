@@ -10,7 +10,6 @@
 #include "core/error.hpp"
 #include "infer/fixture.hpp"
 #include "infer/token_scorer.hpp"
-#include "model/backend.hpp"
 
 namespace m2 {
 namespace {
@@ -48,11 +47,11 @@ TEST(MemoryPlan, CountsTheWeightsAsTheyAreStored) {
   EXPECT_EQ(plan.weight_bytes.at(DType::bfloat16), 2 * (config.num_parameters() - in_float32));
 }
 
-class MemoryPlanOf : public ::testing::TestWithParam<std::tuple<LinearBackend, DType>> {};
+class MemoryPlanOf : public ::testing::TestWithParam<std::tuple<GemmProvider, DType>> {};
 
 INSTANTIATE_TEST_SUITE_P(Providers, MemoryPlanOf,
-                         ::testing::Combine(::testing::Values(LinearBackend::automatic, LinearBackend::kokkos_kernels,
-                                                              LinearBackend::onednn),
+                         ::testing::Combine(::testing::Values(GemmProvider::automatic, GemmProvider::kokkos_kernels,
+                                                              GemmProvider::onednn),
                                             ::testing::Values(DType::float32, DType::bfloat16)),
                          [](const auto& of) {
                            return std::string(name(std::get<0>(of.param))) + "_" +
@@ -61,7 +60,7 @@ INSTANTIATE_TEST_SUITE_P(Providers, MemoryPlanOf,
 
 TEST_P(MemoryPlanOf, BuffersAreThoseOfTheLoadedModel) {
   const auto [provider, dtype] = GetParam();
-  const std::string_view refusal = gemm_refusal(provider_of(provider), dtype, dtype);
+  const std::string_view refusal = gemm_refusal(resolve(provider), dtype, dtype);
   if (!refusal.empty()) GTEST_SKIP() << refusal;
   ModelOptions options;
   options.backend.linear = options.backend.experts = provider;

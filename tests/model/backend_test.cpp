@@ -21,7 +21,7 @@ TEST(Backend, ParitySwitchesChangeLittle) {
   };
   const auto plain = logits({});
   for (const BackendConfig& backend :
-       {BackendConfig{.rms_norm = RmsNormBackend::cast_first}, BackendConfig{.rope_tables = Precision::bfloat16},
+       {BackendConfig{.rms_norm = RmsNormOrder::cast_first}, BackendConfig{.rope_tables = Precision::bfloat16},
         BackendConfig{.gate_precision = Precision::bfloat16}}) {
     const auto other = logits(backend);
     EXPECT_FALSE(same_bits(other, plain));
@@ -78,10 +78,10 @@ TEST(Backend, WhatAProviderCannotDoIsSaid) {
     fixture.model(DType::bfloat16, backend).forward(fixture.input_ids());
   };
   const std::string message = "onednn does not multiply bfloat16 activations with float8_e4m3fn weights";
-  EXPECT_THAT([&] { forward({.experts = LinearBackend::onednn}); },
+  EXPECT_THAT([&] { forward({.experts = GemmProvider::onednn}); },
               ThrowsMessage<Error>(HasSubstr("backend.experts: " + message)));
   // Without AVX-512 it does not multiply bfloat16 weights, either.
-  EXPECT_THAT([&] { forward({.linear = LinearBackend::onednn}); },
+  EXPECT_THAT([&] { forward({.linear = GemmProvider::onednn}); },
               ThrowsMessage<Error>(HasSubstr("backend.linear: onednn does not multiply bfloat16 activations with ")));
 }
 

@@ -189,7 +189,7 @@ TEST(InitializeWeights, DependsOnTheSeedAlone) {
   const auto head = [](std::uint64_t seed, const ExecSpace& on) {
     auto model = MiniMaxM2ForCausalLM::from_config(small_config(), {.dtype = DType::bfloat16, .exec = on});
     model.initialize_weights(DType::bfloat16, seed);
-    model.unpack_weights();
+    model.deinterleave_weights();
     return to_host(model.model.layers[1].mlp.experts.gate_up.values<Bf16>());
   };
   EXPECT_TRUE(same_bits(head(7, exec()), head(7, exec())));
@@ -210,9 +210,9 @@ TEST(InitializeWeights, AQuantisedConfigurationGivesFp8Blocks) {
                                                     : DType::bfloat16;
     EXPECT_EQ(parameter.weight->dtype(), expected) << parameter.name;
   }
-  auto unpacked = MiniMaxM2ForCausalLM::from_config(config, {.dtype = DType::bfloat16, .exec = exec()});
-  unpacked.unpack_weights();
-  const Weight& q_proj = unpacked.model.layers[0].self_attn.q_proj;
+  auto in_rows = MiniMaxM2ForCausalLM::from_config(config, {.dtype = DType::bfloat16, .exec = exec()});
+  in_rows.deinterleave_weights();
+  const Weight& q_proj = in_rows.model.layers[0].self_attn.q_proj;
   auto values = to_host(q_proj.values<Fp8E4M3>());
   const auto scales = to_host(q_proj.scale_inv());
   const std::int64_t columns = q_proj.num_columns(), scale_columns = Weight::num_scale_columns(columns);

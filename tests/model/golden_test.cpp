@@ -57,7 +57,7 @@ TEST_P(Golden, Float32LogitsAndHiddenStates) {
 }
 
 // The providers that auto does not choose, on what each can multiply by float32: oneDNN takes neither of the others.
-void expect_reference_logits(const char* checkpoint, LinearBackend linear) {
+void expect_reference_logits(const char* checkpoint, GemmProvider linear) {
   const Fixture fixture(checkpoint);
   const auto logits = fixture.floats("logits");
   auto model = fixture.model(DType::float32, {.linear = linear, .experts = linear});
@@ -68,13 +68,13 @@ void expect_reference_logits(const char* checkpoint, LinearBackend linear) {
 TEST_P(Golden, Float32WithKokkosKernels) {
   const std::string_view refusal = gemm_refusal(GemmProvider::kokkos_kernels, DType::float32, DType::float32);
   if (!refusal.empty()) GTEST_SKIP() << refusal;
-  expect_reference_logits(GetParam(), LinearBackend::kokkos_kernels);
+  expect_reference_logits(GetParam(), GemmProvider::kokkos_kernels);
 }
 
 TEST(GoldenOnednn, Float32) {
   const std::string_view refusal = gemm_refusal(GemmProvider::onednn, DType::float32, DType::float32);
   if (!refusal.empty()) GTEST_SKIP() << refusal;
-  expect_reference_logits("tiny-f32", LinearBackend::onednn);
+  expect_reference_logits("tiny-f32", GemmProvider::onednn);
 }
 
 TEST_P(Golden, PaddedOnEitherSide) {
@@ -133,18 +133,17 @@ RouterAnswers route_hidden(MiniMaxM2ForCausalLM& model, const InputIds& input, i
   for (int b = 0; b < input.num_sequences; ++b) EXPECT_TRUE(cache.reserve(cache.add_sequence(), input.length));
   PackedBatch batch(num_tokens, config.rotary_dim, workspace);
   batch.fill(exec(), tokens, cache, config.rope_theta, /*round_rope=*/false);
-  const Activations<T> buffers(config, /*parallel=*/nullptr, num_tokens, /*gemm_workspace_bytes=*/0, workspace);
+  const Activations<T> buffers(model.model.config(), /*parallel=*/nullptr, num_tokens, workspace);
 
   const Block& block = model.model.layers[layer];
   const auto eps = float(config.rms_norm_eps);
   const auto hidden_TD = m2::test::to_device<T>(hidden, num_tokens, config.hidden_size);
   rms_norm<T>(exec(), hidden_TD, block.input_layernorm, eps, RmsNormOrder::cast_last, buffers.normed_TD);
   block.self_attn.forward<T>(exec(), buffers.normed_TD, batch, cache.layer<T>(layer), buffers.attention,
-                             buffers.gemm_workspace, buffers.branch_TD);
+                             buffers.branch_TD);
   residual_add<T>(exec(), buffers.branch_TD, hidden_TD);
   rms_norm<T>(exec(), hidden_TD, block.post_attention_layernorm, eps, RmsNormOrder::cast_last, buffers.normed_TD);
-  block.mlp.gate.forward<T>(exec(), buffers.normed_TD, batch.skip_experts_T, buffers.moe.routing,
-                            buffers.gemm_workspace);
+  block.mlp.gate.forward<T>(exec(), buffers.normed_TD, batch.skip_experts_T, buffers.moe.routing);
   return {.logits = to_host(buffers.moe.routing.logits_TE),
           .weight = to_host(buffers.moe.routing.weight_TK),
           .expert = to_host_as_is(buffers.moe.routing.expert_TK)};

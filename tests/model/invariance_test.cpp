@@ -2,7 +2,6 @@
 // A token's bits do not depend on what it is computed with: neighbours, padding, packing, chunks, cache, threads.
 #include <gmock/gmock.h>
 
-#include "model/backend.hpp"
 #include "model/fixture.hpp"
 
 namespace m2::test {
@@ -11,7 +10,7 @@ namespace {
 struct Case {
   const char* checkpoint;
   DType dtype;
-  LinearBackend provider;
+  GemmProvider provider;
 };
 
 void PrintTo(const Case& of, std::ostream* out) { *out << of.checkpoint << " in " << name(of.dtype); }
@@ -25,7 +24,7 @@ class Invariance : public ::testing::TestWithParam<Case> {
 
   void SetUp() override {
     const auto& [checkpoint, dtype, provider] = GetParam();
-    const std::string_view refusal = gemm_refusal(provider_of(provider), dtype, dtype);
+    const std::string_view refusal = gemm_refusal(resolve(provider), dtype, dtype);
     if (!refusal.empty()) GTEST_SKIP() << refusal;
   }
 
@@ -44,14 +43,14 @@ class Invariance : public ::testing::TestWithParam<Case> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, Invariance,
-                         ::testing::Values(Case{"tiny-f32", DType::float32, LinearBackend::automatic},
-                                           Case{"tiny-f32", DType::float32, LinearBackend::kokkos_kernels},
-                                           Case{"tiny-f32", DType::float32, LinearBackend::onednn},
-                                           Case{"tiny-bf16", DType::bfloat16, LinearBackend::automatic},
-                                           Case{"tiny-bf16", DType::bfloat16, LinearBackend::onednn},
-                                           Case{"tiny-bf16", DType::float32, LinearBackend::automatic},
-                                           Case{"tiny-fp8", DType::bfloat16, LinearBackend::automatic},
-                                           Case{"tiny-fp8", DType::float32, LinearBackend::automatic}),
+                         ::testing::Values(Case{"tiny-f32", DType::float32, GemmProvider::automatic},
+                                           Case{"tiny-f32", DType::float32, GemmProvider::kokkos_kernels},
+                                           Case{"tiny-f32", DType::float32, GemmProvider::onednn},
+                                           Case{"tiny-bf16", DType::bfloat16, GemmProvider::automatic},
+                                           Case{"tiny-bf16", DType::bfloat16, GemmProvider::onednn},
+                                           Case{"tiny-bf16", DType::float32, GemmProvider::automatic},
+                                           Case{"tiny-fp8", DType::bfloat16, GemmProvider::automatic},
+                                           Case{"tiny-fp8", DType::float32, GemmProvider::automatic}),
                          [](const auto& parameter) {
                            std::string label = std::string(parameter.param.checkpoint) + "_as_" +
                                                std::string(name(parameter.param.dtype)) + "_" +

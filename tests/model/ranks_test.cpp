@@ -131,7 +131,7 @@ TEST_P(Ranks, AnswersSummedBeforeTheyReturnAreClose) {
   }
 }
 
-// Exact: one answer for each pair of a token and an expert; reduced: one for each row, to where the row came from.
+// Exact: one answer for each token-expert slot; reduced: one for each row, to where the row came from.
 TEST_P(Ranks, ReducedAnswersAreAsManyAsRows) {
   ExpertParallel parallel = even_parallel();
   const auto exact = std::make_shared<ExpertParallel>(parallel);
@@ -146,7 +146,7 @@ TEST_P(Ranks, ReducedAnswersAreAsManyAsRows) {
     return std::accumulate(all.begin(), all.end(), std::int64_t{0});
   };
   EXPECT_EQ(over_ranks(&ExchangeTraffic::answers_sent, *reduced), over_ranks(&ExchangeTraffic::rows_sent, *reduced));
-  EXPECT_EQ(over_ranks(&ExchangeTraffic::answers_sent, *exact) * 12, over_ranks(&ExchangeTraffic::pair_bytes, *exact));
+  EXPECT_EQ(over_ranks(&ExchangeTraffic::answers_sent, *exact) * 12, over_ranks(&ExchangeTraffic::slot_bytes, *exact));
 }
 
 TEST_P(Ranks, NoRankSavesHalfAModel) {
@@ -189,7 +189,7 @@ class Traffic : public ::testing::Test {
   // From the reference's choice of experts: each token crosses once to each other rank that has one of them, and each
   // of its experts there answers. All ranks pass the same tokens.
   void expect_least(const ExpertPlacement& placement) const {
-    std::int64_t rows = 0, pairs = 0, answers = 0;
+    std::int64_t rows = 0, slots = 0, answers = 0;
     const int top_k = config.num_experts_per_tok;
     for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
       const std::vector<int> chosen = fixture.ints("topk_index." + std::to_string(layer));
@@ -203,7 +203,7 @@ class Traffic : public ::testing::Test {
             answers += to == rank;
             if (from != rank) continue;
             ranks.insert(to);
-            ++pairs;
+            ++slots;
           }
           rows += std::ssize(ranks);
         }
@@ -213,7 +213,7 @@ class Traffic : public ::testing::Test {
     const std::int64_t row_bytes = config.hidden_size * 4;
     EXPECT_EQ(found.rows_sent, rows);
     EXPECT_EQ(found.row_bytes, rows * row_bytes);
-    EXPECT_EQ(found.pair_bytes, pairs * 12);
+    EXPECT_EQ(found.slot_bytes, slots * 12);
     EXPECT_EQ(found.answers_sent, answers);
     EXPECT_EQ(found.answer_bytes, answers * row_bytes);
     EXPECT_EQ(found.token_layers, std::ssize(input.ids) * config.num_hidden_layers);

@@ -9,7 +9,7 @@
 
 #include "checkpoint/tensor_source.hpp"
 #include "comm/communicator.hpp"
-#include "config/enum_names.hpp"
+#include "core/enum_names.hpp"
 #include "io/hdf5.hpp"
 
 namespace m2 {

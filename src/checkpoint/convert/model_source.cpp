@@ -120,7 +120,7 @@ void MiniMaxM2ForCausalLM::save_pretrained(const std::string& folder) const {
       "one rank, or use m2-convert export",
       parallel->group->size());
   MiniMaxM2ForCausalLM views = *this;  // shares the memory; parameters() needs one that may be changed
-  const ModelSource source(config_, views.parameters(), exec_);
+  const ModelSource source(config(), views.parameters(), exec_);
   export_checkpoint(source, folder, DTypeChoice::keep, kDefaultShardBytes);
 }
 

@@ -7,22 +7,11 @@
 
 namespace m2 {
 
-std::string_view name(GemmProvider provider) {
-  switch (provider) {
-    case GemmProvider::kokkos:
-      return "kokkos";
-    case GemmProvider::kokkos_kernels:
-      return "kokkos_kernels";
-    case GemmProvider::onednn:
-      return "onednn";
-  }
-  raise("unknown gemm provider {}", int(provider));
-}
-
 std::int64_t gemm_workspace_bytes(GemmProvider provider, DType activation, DType weight, int max_tokens, int num_rows,
                                   int num_columns) {
   require_provider("gemm", provider, activation, weight);
   switch (provider) {
+    case GemmProvider::automatic:
     case GemmProvider::kokkos:
       return 0;
     case GemmProvider::kokkos_kernels:

@@ -5,31 +5,14 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/choices.hpp"
 #include "core/views.hpp"
 #include "kernels/weights/weight.hpp"
 
 namespace m2 {
 
-/// Who multiplies. With each of them a row of the result has the same bits whatever other rows are in the batch. The
-/// last two are part of a build where their libraries were found when it was configured.
-enum class GemmProvider : std::uint8_t {
-  /// Our own kernel: every combination of dtypes, FP8 expanded on the fly, no workspace. Allocates nothing and waits
-  /// for
-  /// nothing; on hosts it reads a group's offsets when it is called.
-  kokkos,
-  /// KokkosBlas::gemm on copies in float32: slower, an independent check on every backend. grouped_gemm waits for the
-  /// instance, because the host reads the offsets.
-  kokkos_kernels,
-  /// oneDNN's matmul, on hosts: float x float32 with AVX-512, Bf16 x bfloat16 with its BF16. Waits for the instance,
-  /// has
-  /// multiplied when it returns, and keeps up to 1024 primitives (some 10 KB each) for as long as the program runs.
-  onednn
-};
-
-/// "kokkos", "kokkos_kernels", "onednn".
-std::string_view name(GemmProvider provider);
-
-/// Whether this build's `provider` multiplies activations and weights of these dtypes on this processor.
+/// Whether this build's `provider` multiplies activations and weights of these dtypes on this processor. `automatic`
+/// must have been resolved: it multiplies nothing.
 bool gemm_supports(GemmProvider provider, DType activation, DType weight);
 
 /// Why it does not, and the way out, to end a message with: "this build has no oneDNN; configure with it installed, or

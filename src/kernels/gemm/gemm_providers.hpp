@@ -83,6 +83,7 @@ void multiply(const char* operation, const ExecSpace& exec, GemmProvider provide
              operation, workspace.extent(0), needed_bytes);
   if (y_RN.size() == 0) return;
   switch (provider) {
+    case GemmProvider::automatic:
     case GemmProvider::kokkos:
       return gemm_kokkos(exec, x_RK, w_ENK, offset_E1, y_RN);
     case GemmProvider::kokkos_kernels:

@@ -26,6 +26,8 @@ std::string_view gemm_refusal(GemmProvider provider, DType activation, DType wei
   if (!has_activation || !has_weight)
     return "activations are float32 or bfloat16, weights those or float8_e4m3fn; choose another dtype";
   switch (provider) {
+    case GemmProvider::automatic:
+      return "auto was not resolved; choose kokkos";
     case GemmProvider::kokkos:
       return {};
     case GemmProvider::kokkos_kernels:

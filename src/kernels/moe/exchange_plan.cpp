@@ -36,19 +36,19 @@ struct Slots {
   }
 };
 
-// row_count and pair_count[d * slabs + s] = what the tokens of slab s send to rank d.
+// row_count and slot_count[d * slabs + s] = what the tokens of slab s send to rank d.
 void count_slabs(const ExecSpace& exec, const Slots& slots, int num_ranks, View1D<int> row_count,
-                 View1D<int> pair_count) {
+                 View1D<int> slot_count) {
   const int num_tokens = slots.expert_TK.extent_int(0), top_k = slots.expert_TK.extent_int(1);
   const int slabs = int(slabs_of(num_tokens));
   Kokkos::parallel_for(
       "m2::plan_exchange::count", Range(exec, 0, slabs), KOKKOS_LAMBDA(int s) {
-        for (int d = 0; d < num_ranks; ++d) row_count(d * slabs + s) = pair_count(d * slabs + s) = 0;
+        for (int d = 0; d < num_ranks; ++d) row_count(d * slabs + s) = slot_count(d * slabs + s) = 0;
         const int last = Kokkos::min(num_tokens, (s + 1) * kTokensPerSlab);
         for (int t = s * kTokensPerSlab; t < last; ++t) {
           for (int k = 0; k < top_k; ++k) {
             const int d = slots.rank(t, k);
-            ++pair_count(d * slabs + s);
+            ++slot_count(d * slabs + s);
             if (slots.begins_row(t, k, d)) ++row_count(d * slabs + s);
           }
         }
@@ -69,8 +69,8 @@ void scan_slabs(const ExecSpace& exec, int num_ranks, int slabs, View1D<int> cou
       });
 }
 
-void place_pairs(const ExecSpace& exec, const Slots& slots, View2D<const float> weight_TK, View1D<int> next_row,
-                 View1D<int> next_pair, const ExchangePlan& plan) {
+void place_slots(const ExecSpace& exec, const Slots& slots, View2D<const float> weight_TK, View1D<int> next_row,
+                 View1D<int> next_slot, const ExchangePlan& plan) {
   const int num_tokens = slots.expert_TK.extent_int(0), top_k = slots.expert_TK.extent_int(1);
   const int slabs = int(slabs_of(num_tokens));
   Kokkos::parallel_for(
@@ -82,12 +82,12 @@ void place_pairs(const ExecSpace& exec, const Slots& slots, View2D<const float> 
             const bool begins_row = slots.begins_row(t, k, d);
             if (begins_row) plan.token_S(next_row(d * slabs + s)++) = t;
             const int r = next_row(d * slabs + s) - 1;  // the last one: rows come by token
-            const int p = next_pair(d * slabs + s)++;
+            const int p = next_slot(d * slabs + s)++;
             plan.row_TK(t, k) = begins_row ? plan.first_row + r : -1;
-            plan.pair_TK(t, k) = plan.first_pair + p;
-            plan.pair_P3(p, 0) = r - plan.first_row_N1(d);
-            plan.pair_P3(p, 1) = slots.map.local_expert(replica);
-            plan.pair_P3(p, 2) = Kokkos::bit_cast<int>(weight_TK(t, k));
+            plan.place_TK(t, k) = plan.first_place + p;
+            plan.slot_P3(p, 0) = r - plan.row_displacement_N1(d);
+            plan.slot_P3(p, 1) = slots.map.local_expert(replica);
+            plan.slot_P3(p, 2) = Kokkos::bit_cast<int>(weight_TK(t, k));
           }
         }
       });
@@ -111,61 +111,64 @@ std::int64_t exchange_scratch_size(std::int64_t num_tokens, int num_ranks) {
 void plan_exchange(const ExecSpace& exec, View2D<const int> expert_TK, View2D<const float> weight_TK,
                    std::int64_t first_token, const ExpertMap& map, View1D<int> scratch, const ExchangePlan& plan) {
   const std::int64_t num_tokens = expert_TK.extent(0), top_k = expert_TK.extent(1);
-  const int num_ranks = plan.first_row_N1.extent_int(0) - 1;
+  const int num_ranks = plan.row_displacement_N1.extent_int(0) - 1;
   require_same_shape("plan_exchange", "expert_TK", expert_TK, "weight_TK", weight_TK);
-  require_same_shape("plan_exchange", "expert_TK", expert_TK, "pair_TK", plan.pair_TK);
+  require_same_shape("plan_exchange", "expert_TK", expert_TK, "place_TK", plan.place_TK);
   require_same_shape("plan_exchange", "expert_TK", expert_TK, "row_TK", plan.row_TK);
-  require_same("plan_exchange", "elements of first_row_N1", plan.first_row_N1.extent(0), "elements of first_pair_N1",
-               plan.first_pair_N1.extent(0));
+  require_same("plan_exchange", "elements of row_displacement_N1", plan.row_displacement_N1.extent(0),
+               "elements of slot_displacement_N1", plan.slot_displacement_N1.extent(0));
   require_same("plan_exchange", "replicas' ranks", map.rank_P.extent(0), "replicas' experts",
                map.local_expert.extent(0));
   M2_REQUIRE(std::int64_t(plan.token_S.extent(0)) >= num_tokens * std::min<std::int64_t>(top_k, num_ranks) &&
-                 std::int64_t(plan.pair_P3.extent(0)) >= num_tokens * top_k && plan.pair_P3.extent(1) == 3,
-             "plan_exchange: room for {} rows and {} x {} pairs, {} tokens of {} experts over {} ranks need more",
-             plan.token_S.extent(0), plan.pair_P3.extent(0), plan.pair_P3.extent(1), num_tokens, top_k, num_ranks);
+                 std::int64_t(plan.slot_P3.extent(0)) >= num_tokens * top_k && plan.slot_P3.extent(1) == 3,
+             "plan_exchange: room for {} rows and {} x {} slots, {} tokens of {} experts over {} ranks need more",
+             plan.token_S.extent(0), plan.slot_P3.extent(0), plan.slot_P3.extent(1), num_tokens, top_k, num_ranks);
   const std::int64_t scratch_size = exchange_scratch_size(num_tokens, num_ranks);
   M2_REQUIRE(std::int64_t(scratch.extent(0)) >= scratch_size && scratch_size < std::numeric_limits<int>::max() &&
                  num_tokens * top_k < std::numeric_limits<int>::max(),
              "plan_exchange: scratch has {} elements, {} are needed", scratch.extent(0), scratch_size);
-  const LoggedOperation logged(
-      exec, "plan_exchange", [&] { return array_cost(expert_TK, weight_TK, plan.pair_TK, plan.row_TK, plan.pair_P3); });
+  const LoggedOperation logged(exec, "plan_exchange", [&] {
+    return array_cost(expert_TK, weight_TK, plan.place_TK, plan.row_TK, plan.slot_P3);
+  });
   if (num_tokens == 0) {
-    Kokkos::deep_copy(exec, plan.first_row_N1, 0);
-    Kokkos::deep_copy(exec, plan.first_pair_N1, 0);
+    Kokkos::deep_copy(exec, plan.row_displacement_N1, 0);
+    Kokkos::deep_copy(exec, plan.slot_displacement_N1, 0);
     return;
   }
   const int slabs = int(slabs_of(num_tokens));
   const View1D<int> row_count(scratch.data(), num_ranks * slabs);
-  const View1D<int> pair_count(scratch.data() + row_count.extent(0), num_ranks * slabs);
+  const View1D<int> slot_count(scratch.data() + row_count.extent(0), num_ranks * slabs);
   const Slots slots{expert_TK, first_token, map};
-  count_slabs(exec, slots, num_ranks, row_count, pair_count);
-  scan_slabs(exec, num_ranks, slabs, row_count, plan.first_row_N1);
-  scan_slabs(exec, num_ranks, slabs, pair_count, plan.first_pair_N1);
-  place_pairs(exec, slots, weight_TK, row_count, pair_count, plan);
+  count_slabs(exec, slots, num_ranks, row_count, slot_count);
+  scan_slabs(exec, num_ranks, slabs, row_count, plan.row_displacement_N1);
+  scan_slabs(exec, num_ranks, slabs, slot_count, plan.slot_displacement_N1);
+  place_slots(exec, slots, weight_TK, row_count, slot_count, plan);
 }
 
-void unpack_pairs(const ExecSpace& exec, View2D<const int> pair_P3, View1D<const int> first_row_N,
-                  View1D<const int> first_pair_N1, View2D<int> expert_P1, View1D<int> row_P, View1D<float> weight_P) {
-  const int num_sources = first_pair_N1.extent_int(0) - 1;
-  require_same("unpack_pairs", "rows of pair_P3", pair_P3.extent(0), "rows of expert_P1", expert_P1.extent(0));
-  require_same("unpack_pairs", "rows of pair_P3", pair_P3.extent(0), "elements of row_P", row_P.extent(0));
-  require_same("unpack_pairs", "rows of pair_P3", pair_P3.extent(0), "elements of weight_P", weight_P.extent(0));
-  require_same("unpack_pairs", "elements of first_row_N", first_row_N.extent(0), "sources", std::size_t(num_sources));
-  const LoggedOperation logged(exec, "unpack_pairs", [&] { return array_cost(pair_P3, expert_P1, row_P, weight_P); });
+void unpack_slots(const ExecSpace& exec, View2D<const int> slot_P3, View1D<const int> row_displacement_N,
+                  View1D<const int> slot_displacement_N1, View2D<int> expert_P1, View1D<int> row_P,
+                  View1D<float> weight_P) {
+  const int num_sources = slot_displacement_N1.extent_int(0) - 1;
+  require_same("unpack_slots", "rows of slot_P3", slot_P3.extent(0), "rows of expert_P1", expert_P1.extent(0));
+  require_same("unpack_slots", "rows of slot_P3", slot_P3.extent(0), "elements of row_P", row_P.extent(0));
+  require_same("unpack_slots", "rows of slot_P3", slot_P3.extent(0), "elements of weight_P", weight_P.extent(0));
+  require_same("unpack_slots", "elements of row_displacement_N", row_displacement_N.extent(0), "sources",
+               std::size_t(num_sources));
+  const LoggedOperation logged(exec, "unpack_slots", [&] { return array_cost(slot_P3, expert_P1, row_P, weight_P); });
   Kokkos::parallel_for(
-      "m2::unpack_pairs", Range(exec, 0, pair_P3.extent_int(0)), KOKKOS_LAMBDA(int p) {
+      "m2::unpack_slots", Range(exec, 0, slot_P3.extent_int(0)), KOKKOS_LAMBDA(int p) {
         int low = 0, high = num_sources - 1;  // the last source that begins at p or before
         while (low < high) {
           const int middle = (low + high + 1) / 2;
-          if (first_pair_N1(middle) <= p) {
+          if (slot_displacement_N1(middle) <= p) {
             low = middle;
           } else {
             high = middle - 1;
           }
         }
-        row_P(p) = first_row_N(low) + pair_P3(p, 0);
-        expert_P1(p, 0) = pair_P3(p, 1);
-        weight_P(p) = Kokkos::bit_cast<float>(pair_P3(p, 2));
+        row_P(p) = row_displacement_N(low) + slot_P3(p, 0);
+        expert_P1(p, 0) = slot_P3(p, 1);
+        weight_P(p) = Kokkos::bit_cast<float>(slot_P3(p, 2));
       });
 }
 
@@ -178,27 +181,27 @@ void gather_floats(const ExecSpace& exec, View1D<const float> table, View1D<cons
 }
 
 template <class T>
-void combine_pairs(const ExecSpace& exec, View2D<const T> y_PD, View2D<const int> position_P1, View1D<const int> row_P,
-                   View1D<const float> weight_P, View1D<int> first_pair_S1, View2D<T> out_SD) {
-  const int num_pairs = position_P1.extent_int(0), num_rows = out_SD.extent_int(0), width = out_SD.extent_int(1);
+void combine_slots(const ExecSpace& exec, View2D<const T> y_PD, View2D<const int> position_P1, View1D<const int> row_P,
+                   View1D<const float> weight_P, View1D<int> first_slot_S1, View2D<T> out_SD) {
+  const int num_slots = position_P1.extent_int(0), num_rows = out_SD.extent_int(0), width = out_SD.extent_int(1);
   const bool weighted = weight_P.extent(0) > 0;
-  require_same("combine_pairs", "columns of y_PD", y_PD.extent(1), "columns of out_SD", out_SD.extent(1));
-  require_same("combine_pairs", "elements of row_P", row_P.extent(0), "pairs", std::size_t(num_pairs));
-  require_same("combine_pairs", "elements of first_pair_S1", first_pair_S1.extent(0), "rows + 1",
+  require_same("combine_slots", "columns of y_PD", y_PD.extent(1), "columns of out_SD", out_SD.extent(1));
+  require_same("combine_slots", "elements of row_P", row_P.extent(0), "slots", std::size_t(num_slots));
+  require_same("combine_slots", "elements of first_slot_S1", first_slot_S1.extent(0), "rows + 1",
                std::size_t(num_rows) + 1);
-  const LoggedOperation logged(exec, "combine_pairs", [&] { return array_cost(y_PD, out_SD); });
+  const LoggedOperation logged(exec, "combine_slots", [&] { return array_cost(y_PD, out_SD); });
   if (num_rows == 0) return;
   Kokkos::parallel_for(
-      "m2::combine_pairs::begin", Range(exec, 0, num_pairs + 1), KOKKOS_LAMBDA(int p) {
-        if (p == num_pairs) {
-          first_pair_S1(num_rows) = p;
+      "m2::combine_slots::begin", Range(exec, 0, num_slots + 1), KOKKOS_LAMBDA(int p) {
+        if (p == num_slots) {
+          first_slot_S1(num_rows) = p;
         } else if (p == 0 || row_P(p) != row_P(p - 1)) {
-          first_pair_S1(row_P(p)) = p;
+          first_slot_S1(row_P(p)) = p;
         }
       });
   Kokkos::parallel_for(
-      "m2::combine_pairs", row_policy(exec, num_rows), KOKKOS_LAMBDA(const RowMember& team) {
-        const int s = team.league_rank(), begin = first_pair_S1(s), end = first_pair_S1(s + 1);
+      "m2::combine_slots", row_policy(exec, num_rows), KOKKOS_LAMBDA(const RowMember& team) {
+        const int s = team.league_rank(), begin = first_slot_S1(s), end = first_slot_S1(s + 1);
         T* out = row(out_SD, s);
         row_tiles(team, width, [&](int first, auto tile_width) {
           constexpr int kWidth = decltype(tile_width)::value;
@@ -221,9 +224,9 @@ void count_experts(const ExecSpace& exec, View2D<const int> expert_TK, View1D<st
       KOKKOS_LAMBDA(int i) { Kokkos::atomic_inc(&count_E(expert_TK(i / top_k, i % top_k))); });
 }
 
-template void combine_pairs<float>(const ExecSpace&, View2D<const float>, View2D<const int>, View1D<const int>,
+template void combine_slots<float>(const ExecSpace&, View2D<const float>, View2D<const int>, View1D<const int>,
                                    View1D<const float>, View1D<int>, View2D<float>);
-template void combine_pairs<Bf16>(const ExecSpace&, View2D<const Bf16>, View2D<const int>, View1D<const int>,
+template void combine_slots<Bf16>(const ExecSpace&, View2D<const Bf16>, View2D<const int>, View1D<const int>,
                                   View1D<const float>, View1D<int>, View2D<Bf16>);
 
 }  // namespace m2

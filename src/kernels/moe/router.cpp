@@ -20,7 +20,7 @@ KOKKOS_INLINE_FUNCTION float rounded(bool to_bf16, float value) { return to_bf16
 KOKKOS_INLINE_FUNCTION void score_row(const RowMember& team, const float* logits, int num_experts,
                                       const RouterOptions& options, float* score_E) {
   const bool round = options.round_to_bf16;
-  if (options.score_func == ScoreFunction::sigmoid) {
+  if (options.score_func == ScoringFunc::sigmoid) {
     row_store(team, num_experts, score_E, [=](int e) { return rounded(round, sigmoid(rounded(round, logits[e]))); });
     return;
   }

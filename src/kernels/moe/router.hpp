@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "core/choices.hpp"
 #include "core/views.hpp"
 
 namespace m2 {
@@ -11,10 +12,8 @@ namespace m2 {
 inline constexpr int kMaxTopK = 64;
 inline constexpr int kMaxExperts = 1024;
 
-enum class ScoreFunction { sigmoid, softmax };
-
 struct RouterOptions {
-  ScoreFunction score_func = ScoreFunction::sigmoid;
+  ScoringFunc score_func = ScoringFunc::sigmoid;
   bool normalize = true;     ///< chosen weights are divided by their sum
   float route_scale = 1.0f;  ///< factor on the weights, after normalising
   bool round_to_bf16 =

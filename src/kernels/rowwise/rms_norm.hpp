@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "core/choices.hpp"
 #include "core/views.hpp"
 
 namespace m2 {
-
-/// Where the normalised row is rounded to the storage type: after the product with the weight (NeMo, vLLM, SGLang; more
-/// exact) or before it (Hugging Face).
-enum class RmsNormOrder { cast_last, cast_first };
 
 /// y = x / sqrt(mean(x^2) + eps) * weight for each row; float inside. `out` may be `x`.
 /// Also the query and key norm, whose rows are whole flattened projections (Hugging Face `MiniMaxM2Attention.q_norm`).

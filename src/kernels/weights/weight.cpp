@@ -95,7 +95,7 @@ View3D<W> Weight::values() const {
   M2_REQUIRE(values != nullptr, "weight: {} was asked for, {} is held", name(kDTypeOf<W>), name(dtype()));
   M2_REQUIRE(layout() == WeightLayout::rows,
              "weight: rows were asked for, and its values lie in panels; call set_layout(exec, WeightLayout::rows) or "
-             "the model's unpack_weights() before");
+             "the model's deinterleave_weights() before");
   return *values;
 }
 

@@ -4,10 +4,8 @@
 #include <cstdint>
 #include <optional>
 
-#include "config/minimax_m2_config.hpp"
-#include "core/views.hpp"
-#include "core/workspace.hpp"
 #include "kernels/moe/permute.hpp"
+#include "model/dispatch/exchange.hpp"
 #include "model/dispatch/exchange_buffers.hpp"
 #include "model/dispatch/expert_rows.hpp"
 
@@ -25,31 +23,42 @@ struct Routing {
         weight_TK(workspace.take<float>(num_tokens, config.num_experts_per_tok)) {}
 };
 
-/// Buffers of one mixture of experts for T tokens, where all experts are in this process: R = T K rows.
-template <class T>
-struct LocalDispatchBuffers {
-  View1D<int> permute_scratch, token_R;
-  View2D<int> row_TK;
-  ExpertRows<T> rows;
+/// The dispatch plan where all experts are in this process: R = T K rows, sorted by expert.
+struct LocalPlan {
+  View1D<int> offset_E1;  ///< where each expert's rows begin; the last entry is their number
+  View2D<int> row_TK;     ///< the row of each token-expert slot
+  View1D<int> token_R;    ///< the token of each row
 
-  LocalDispatchBuffers(const MiniMaxM2Config& config, std::int64_t num_tokens, Workspace& workspace)
-      : permute_scratch(workspace.take<int>(
-            permute_scratch_size(num_tokens, config.num_experts_per_tok, config.num_local_experts))),
-        token_R(workspace.take<int>(num_tokens * config.num_experts_per_tok)),
-        row_TK(workspace.take<int>(num_tokens, config.num_experts_per_tok)),
-        rows(config, num_tokens * config.num_experts_per_tok, config.num_local_experts, workspace) {}
+  LocalPlan(std::int64_t num_tokens, int top_k, int num_experts, Workspace& workspace)
+      : offset_E1(workspace.take<int>(num_experts + 1)),
+        row_TK(workspace.take<int>(num_tokens, top_k)),
+        token_R(workspace.take<int>(num_tokens * top_k)) {}
 };
 
-/// Buffers of one mixture of experts for T tokens.
+/// What LocalDispatcher works in, for T tokens.
+template <class T>
+struct LocalDispatchBuffers {
+  View1D<int> permute_scratch;
+  ExpertRows<T> rows;
+
+  LocalDispatchBuffers(const ModelConfig& config, std::int64_t num_tokens, Workspace& workspace)
+      : permute_scratch(workspace.take<int>(permute_scratch_size(num_tokens, config.architecture.num_experts_per_tok,
+                                                                 config.architecture.num_local_experts))),
+        rows(config, num_tokens * config.architecture.num_experts_per_tok, workspace) {}
+};
+
+/// Buffers of one mixture of experts for T tokens. Every dispatch takes its plan from `plans`, where it stays until the
+/// caller's frame ends; everything else is used again by the next layer.
 template <class T>
 struct MoEActivations {
   Routing routing;
   std::optional<LocalDispatchBuffers<T>> local;  ///< one of the two
   std::optional<ExchangeBuffers<T>> exchange;
+  Workspace* plans;
 
-  MoEActivations(const MiniMaxM2Config& config, const ExpertParallel* parallel, std::int64_t num_tokens,
+  MoEActivations(const ModelConfig& config, const ExpertParallel* parallel, std::int64_t num_tokens,
                  Workspace& workspace)
-      : routing(config, num_tokens, workspace) {
+      : routing(config.architecture, num_tokens, workspace), plans(&workspace) {
     if (parallel) {
       exchange.emplace(config, *parallel, num_tokens, workspace);
     } else {
@@ -57,5 +66,16 @@ struct MoEActivations {
     }
   }
 };
+
+/// Takes what one dispatch takes from MoEActivations::plans at most, for a workspace that only counts. `num_tokens`: of
+/// the rank that has most.
+inline void take_largest_plan(const MiniMaxM2Config& config, const ExpertParallel* parallel, std::int64_t num_tokens,
+                              Workspace& counter) {
+  if (parallel) {
+    take_largest_exchanges(config, *parallel, num_tokens, counter);
+  } else {
+    LocalPlan(num_tokens, config.num_experts_per_tok, config.num_local_experts, counter);
+  }
+}
 
 }  // namespace m2

@@ -84,7 +84,7 @@ TEST(FromPretrained, ABfloat16ModelRoundsFloat32Weights) {
   MiniMaxM2ForCausalLM model = load(fixture("tiny-f32"), DType::bfloat16);
   std::vector<float> expected = original;
   for (float& value : expected) value = float(Bf16(value));
-  model.unpack_weights();
+  model.deinterleave_weights();
   EXPECT_EQ(test::to_host(model.lm_head.values<Bf16>()), expected);
 }
 

@@ -96,13 +96,13 @@ struct Planned {
   ExchangePlan plan;
 
   explicit Planned(const Case& c)
-      : plan{.first_row_N1 = View1D<int>("test::first_row", c.num_ranks + 1),
-             .first_pair_N1 = View1D<int>("test::first_pair", c.num_ranks + 1),
+      : plan{.row_displacement_N1 = View1D<int>("test::row_displacement", c.num_ranks + 1),
+             .slot_displacement_N1 = View1D<int>("test::slot_displacement", c.num_ranks + 1),
              .token_S = View1D<int>("test::token", c.num_tokens * std::min(c.top_k, c.num_ranks)),
-             .pair_P3 = View2D<int>("test::pair", c.num_tokens * c.top_k, 3),
-             .pair_TK = View2D<int>("test::pair_TK", c.num_tokens, c.top_k),
+             .slot_P3 = View2D<int>("test::slot", c.num_tokens * c.top_k, 3),
+             .place_TK = View2D<int>("test::place_TK", c.num_tokens, c.top_k),
              .row_TK = View2D<int>("test::row_TK", c.num_tokens, c.top_k),
-             .first_pair = 1000,
+             .first_place = 1000,
              .first_row = 2000} {
     const View1D<int> scratch("test::scratch", exchange_scratch_size(c.num_tokens, c.num_ranks));
     plan_exchange(exec(), ints(c.expert, c.num_tokens, c.top_k), to_device<float>(c.weight, c.num_tokens, c.top_k),
@@ -110,17 +110,18 @@ struct Planned {
   }
 };
 
-// The plan by its definition: for each rank the tokens it is to see, each once, and its pairs in their order.
+// The plan by its definition: for each rank the tokens it is to see, each once, and its slots in their order.
 void expect_plan(const Case& c) {
   const Planned planned(c);
   const ExchangePlan& plan = planned.plan;
-  const std::vector<int> first_row = to_host_as_is(plan.first_row_N1), first_pair = to_host_as_is(plan.first_pair_N1),
-                         token = to_host_as_is(plan.token_S), pair = to_host_as_is(plan.pair_P3),
-                         pair_TK = to_host_as_is(plan.pair_TK), row_TK = to_host_as_is(plan.row_TK);
+  const std::vector<int> row_displacement = to_host_as_is(plan.row_displacement_N1),
+                         slot_displacement = to_host_as_is(plan.slot_displacement_N1),
+                         token = to_host_as_is(plan.token_S), slot = to_host_as_is(plan.slot_P3),
+                         place_TK = to_host_as_is(plan.place_TK), row_TK = to_host_as_is(plan.row_TK);
   int row = 0, p = 0;
   for (int rank = 0; rank < c.num_ranks; ++rank) {
-    ASSERT_EQ(first_row[rank], row);
-    ASSERT_EQ(first_pair[rank], p);
+    ASSERT_EQ(row_displacement[rank], row);
+    ASSERT_EQ(slot_displacement[rank], p);
     for (int t = 0; t < c.num_tokens; ++t) {
       bool is_new = true;
       for (int k = 0; k < c.top_k; ++k) {
@@ -129,18 +130,18 @@ void expect_plan(const Case& c) {
         if (is_new) {
           ASSERT_EQ(token[row++], t);
         }
-        ASSERT_EQ(pair[3 * p], row - 1 - first_row[rank]);
-        ASSERT_EQ(pair[3 * p + 1], local_expert);
-        ASSERT_EQ(std::bit_cast<float>(pair[3 * p + 2]), c.weight[t * c.top_k + k]);
-        ASSERT_EQ(pair_TK[t * c.top_k + k], 1000 + p);
+        ASSERT_EQ(slot[3 * p], row - 1 - row_displacement[rank]);
+        ASSERT_EQ(slot[3 * p + 1], local_expert);
+        ASSERT_EQ(std::bit_cast<float>(slot[3 * p + 2]), c.weight[t * c.top_k + k]);
+        ASSERT_EQ(place_TK[t * c.top_k + k], 1000 + p);
         ASSERT_EQ(row_TK[t * c.top_k + k], is_new ? 2000 + row - 1 : -1);
         is_new = false;
         ++p;
       }
     }
   }
-  EXPECT_EQ(first_row.back(), row);
-  EXPECT_EQ(first_pair.back(), c.num_tokens * c.top_k);
+  EXPECT_EQ(row_displacement.back(), row);
+  EXPECT_EQ(slot_displacement.back(), c.num_tokens * c.top_k);
 }
 
 TEST(PlanExchange, SendsATokenOnceToEachRankThatWantsIt) {
@@ -163,23 +164,23 @@ TEST(PlanExchange, RefusesBuffersThatAreTooSmall) {
   EXPECT_EQ(error_of([&] { plan_with(3); }), "plan_exchange: scratch has 3 elements, 4 are needed");
   planned.plan.token_S = View1D<int>("test::token", 7);
   EXPECT_EQ(error_of([&] { plan_with(4); }),
-            "plan_exchange: room for 7 rows and 8 x 3 pairs, 4 tokens of 2 experts over 2 ranks need more");
+            "plan_exchange: room for 7 rows and 8 x 3 slots, 4 tokens of 2 experts over 2 ranks need more");
 }
 
-TEST(UnpackPairs, FindsTheRowOfEachSource) {
-  // Source 0 sent rows 0 and 1, source 1 nothing, source 2 row 0 in two pairs.
-  const std::vector<int> pair{0, 4, std::bit_cast<int>(0.5f), 1, 3, std::bit_cast<int>(0.25f),
+TEST(UnpackSlots, FindsTheRowOfEachSource) {
+  // Source 0 sent rows 0 and 1, source 1 nothing, source 2 row 0 in two slots.
+  const std::vector<int> slot{0, 4, std::bit_cast<int>(0.5f), 1, 3, std::bit_cast<int>(0.25f),
                               0, 2, std::bit_cast<int>(2.0f), 0, 1, std::bit_cast<int>(1.0f)};
   const View2D<int> expert("test::expert", 4, 1);
   const View1D<int> row("test::row", 4);
   const View1D<float> weight("test::weight", 4);
-  unpack_pairs(exec(), ints(pair, 4, 3), ints({0, 2, 2}), ints({0, 2, 2, 4}), expert, row, weight);
+  unpack_slots(exec(), ints(slot, 4, 3), ints({0, 2, 2}), ints({0, 2, 2, 4}), expert, row, weight);
   EXPECT_EQ(to_host_as_is(expert), (std::vector<int>{4, 3, 2, 1}));
   EXPECT_EQ(to_host_as_is(row), (std::vector<int>{0, 1, 2, 2}));
   EXPECT_EQ(to_host_as_is(weight), (std::vector<float>{0.5f, 0.25f, 2.0f, 1.0f}));
 }
 
-TEST(CombinePairs, SumsThePairsOfARowInTheirOrder) {
+TEST(CombineSlots, SumsTheSlotsOfARowInTheirOrder) {
   constexpr int kWidth = 67;
   const std::vector<float> y = normal(4 * kWidth, 3);
   const std::vector<int> position{2, 0, 3, 1}, row{0, 0, 1, 1};
@@ -190,7 +191,7 @@ TEST(CombinePairs, SumsThePairsOfARowInTheirOrder) {
   std::ranges::copy(weight, host.data());
   Kokkos::deep_copy(weight_P, host);
   for (const bool weighted : {true, false}) {
-    combine_pairs<float>(exec(), to_device<float>(y, 4, kWidth), ints(position, 4, 1), ints(row),
+    combine_slots<float>(exec(), to_device<float>(y, 4, kWidth), ints(position, 4, 1), ints(row),
                          weighted ? weight_P : View1D<float>(), View1D<int>("test::first", 3), out);
     const std::vector<float> found = to_host(out);
     for (int i = 0; i < 2 * kWidth; ++i) {

@@ -12,9 +12,9 @@
 namespace m2::test {
 
 /// Width: experts.
-template <ScoreFunction kScore>
+template <ScoringFunc kScore>
 struct RouteOp {
-  static constexpr const char* kName = kScore == ScoreFunction::sigmoid ? "route" : "route/softmax";
+  static constexpr const char* kName = kScore == ScoringFunc::sigmoid ? "route" : "route/softmax";
   static constexpr std::array kWidths{1, 17, 64, 257};
   static constexpr Size kRealSize{512, 256};
   static constexpr RouterOptions kOptions{
@@ -64,7 +64,7 @@ struct RouteOp {
     const float* row = &logits[std::size_t(t) * size.width];
     for (int e = 0; e < size.width; ++e) out.push_back(std::exp(double(row[e])));
     const double total = std::accumulate(out.begin(), out.end(), 0.0);
-    for (double& value : out) value /= kScore == ScoreFunction::sigmoid ? 1 + value : total;
+    for (double& value : out) value /= kScore == ScoringFunc::sigmoid ? 1 + value : total;
     return out;
   }
   static std::vector<float> choice_then_weights(const View2D<int>& expert, const View2D<float>& weight) {

@@ -5,7 +5,7 @@
 namespace m2::test {
 namespace {
 
-using Operations = ::testing::Types<RouteOp<ScoreFunction::sigmoid>, RouteOp<ScoreFunction::softmax>, CombineOp<float>,
+using Operations = ::testing::Types<RouteOp<ScoringFunc::sigmoid>, RouteOp<ScoringFunc::softmax>, CombineOp<float>,
                                     CombineOp<Bf16>, GatherRowsOp<float>, GatherRowsOp<Bf16>>;
 INSTANTIATE_TYPED_TEST_SUITE_P(Moe, Operation, Operations);
 

@@ -35,7 +35,7 @@ MiniMaxM2Config config_that_fits(bool is_fp8) {
   return config;
 }
 
-class PackedWeights : public ::testing::TestWithParam<bool> {
+class InterleavedWeights : public ::testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
     if (panel_kernel() == nullptr) GTEST_SKIP() << "this processor has no vector units that panels are for";
@@ -58,10 +58,10 @@ class PackedWeights : public ::testing::TestWithParam<bool> {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Dtypes, PackedWeights, ::testing::Bool(),
+INSTANTIATE_TEST_SUITE_P(Dtypes, InterleavedWeights, ::testing::Bool(),
                          [](const auto& is_fp8) { return is_fp8.param ? "float8" : "bfloat16"; });
 
-TEST_P(PackedWeights, AreAllThatGemmReads) {
+TEST_P(InterleavedWeights, AreAllThatGemmReads) {
   auto model = make();
   std::vector<std::string> rows;
   for (const Parameter& parameter : model.parameters()) {
@@ -70,37 +70,38 @@ TEST_P(PackedWeights, AreAllThatGemmReads) {
   EXPECT_THAT(rows, UnorderedElementsAre("embed_tokens", "layers/0/moe/gate", "layers/1/moe/gate"));
 }
 
-TEST_P(PackedWeights, AreOnlyForBfloat16AndTheProviderKokkos) {
+TEST_P(InterleavedWeights, AreOnlyForBfloat16AndTheProviderKokkos) {
   const std::string_view refusal = gemm_refusal(GemmProvider::kokkos_kernels, DType::bfloat16, DType::bfloat16);
   if (!refusal.empty()) GTEST_SKIP() << refusal;
   for (const ModelOptions& options :
        {ModelOptions{.dtype = DType::float32},
-        ModelOptions{.backend = {.linear = LinearBackend::kokkos_kernels, .experts = LinearBackend::kokkos_kernels}}}) {
+        ModelOptions{.backend = {.linear = GemmProvider::kokkos_kernels, .experts = GemmProvider::kokkos_kernels}}}) {
     auto model = make(options);
     for (const Parameter& parameter : model.parameters()) {
       if (parameter.weight == nullptr) continue;
       EXPECT_EQ(parameter.weight->layout(), WeightLayout::rows) << parameter.name;
     }
   }
-  auto model = make({.backend = {.linear = LinearBackend::kokkos_kernels}});
+  auto model = make({.backend = {.linear = GemmProvider::kokkos_kernels}});
   EXPECT_EQ(model.lm_head.layout(), WeightLayout::rows);
   EXPECT_EQ(model.model.layers[1].mlp.experts.down.layout(), WeightLayout::panels);
 }
 
 // The two multiply in other orders, and in panels the first half of an expert is not rounded in between. Each of the
 // 2 x 4 branches that are added to the residual stream is rounded to bfloat16 a few times, as in rows.
-TEST_P(PackedWeights, ChangeLogitsByRoundingsOnly) {
+TEST_P(InterleavedWeights, ChangeLogitsByRoundingsOnly) {
   auto model = make();
-  const auto packed = logits(model);
-  model.unpack_weights();
-  const auto unpacked = logits(model);
-  EXPECT_FALSE(same_bits(packed, unpacked)) << "rows were multiplied as if they were panels, or nothing was packed";
-  EXPECT_TRUE(all_close(packed, unpacked, 8 * 0x1p-8 * max_abs(unpacked)));
-  model.pack_weights();
-  EXPECT_TRUE(same_bits(logits(model), packed));
+  const auto interleaved = logits(model);
+  model.deinterleave_weights();
+  const auto in_rows = logits(model);
+  EXPECT_FALSE(same_bits(interleaved, in_rows))
+      << "rows were multiplied as if they were panels, or nothing was interleaved";
+  EXPECT_TRUE(all_close(interleaved, in_rows, 8 * 0x1p-8 * max_abs(in_rows)));
+  model.interleave_weights();
+  EXPECT_TRUE(same_bits(logits(model), interleaved));
 }
 
-TEST_P(PackedWeights, GiveATokenTheSameBitsInChunks) {
+TEST_P(InterleavedWeights, GiveATokenTheSameBitsInChunks) {
   auto model = make();
   const auto whole = logits(model, 250);
   for (const int chunk : {1, 2, 5, 100}) {
@@ -118,31 +119,31 @@ TEST_P(PackedWeights, GiveATokenTheSameBitsInChunks) {
   }
 }
 
-TEST_P(PackedWeights, AreSavedAsRowsAndLoadedIntoPanels) {
+TEST_P(InterleavedWeights, AreSavedAsRowsAndLoadedIntoPanels) {
   const TemporaryFolder folder;
   auto model = make();
   const auto expected = logits(model);
-  model.save_pretrained(folder / "packed");
-  model.unpack_weights();
+  model.save_pretrained(folder / "interleaved");
+  model.deinterleave_weights();
   model.save_pretrained(folder / "rows");
   for (const auto& entry : std::filesystem::directory_iterator(folder / "rows")) {
     const std::string file = entry.path().filename();
-    EXPECT_EQ(read_bytes(folder / ("packed/" + file)), read_bytes(entry.path())) << file;
+    EXPECT_EQ(read_bytes(folder / ("interleaved/" + file)), read_bytes(entry.path())) << file;
   }
-  auto loaded = MiniMaxM2ForCausalLM::from_pretrained(folder / "packed", {.exec = exec()});
+  auto loaded = MiniMaxM2ForCausalLM::from_pretrained(folder / "interleaved", {.exec = exec()});
   EXPECT_EQ(loaded.model.layers[0].mlp.experts.gate_up.layout(), WeightLayout::panels);
   EXPECT_TRUE(same_bits(logits(loaded), expected));
 }
 
 // float32 weights of a model that computes in bfloat16 are rounded while they are loaded, and then lie in panels.
-TEST(PackedWeightsOfFloat32, AreRoundedAndPacked) {
+TEST(InterleavedWeightsOfFloat32, AreRoundedAndInterleaved) {
   if (panel_kernel() == nullptr) GTEST_SKIP() << "this processor has no vector units that panels are for";
   const TemporaryFolder folder;
   auto wide = MiniMaxM2ForCausalLM::from_config(config_that_fits(false), {.dtype = DType::float32, .exec = exec()});
   wide.save_pretrained(folder / "wide");
   auto model = MiniMaxM2ForCausalLM::from_pretrained(folder / "wide", {.dtype = DType::bfloat16, .exec = exec()});
   EXPECT_EQ(model.lm_head.layout(), WeightLayout::panels);
-  model.unpack_weights();
+  model.deinterleave_weights();
   EXPECT_EQ(to_host(model.lm_head.values<Bf16>()), to_host(to_device<Bf16>(to_host(wide.lm_head.values<float>()))));
 }
 
