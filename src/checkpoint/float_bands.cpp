@@ -30,8 +30,8 @@ int num_blocks(int extent) { return (extent + kFp8Block - 1) / kFp8Block; }
 FloatBands::FloatBands(const TensorSource& source, const StoredTensor& tensor, std::int64_t slab, ReadWatch watch)
     : tensor_(tensor),
       reader_(source, tensor, slab, watch),
-      part_rows_(tensor.part_shape.size() == 1 ? 1 : int(tensor.part_shape[0])),
-      num_columns_(int(tensor.part_shape.back())),
+      part_rows_(tensor.is_vector() ? 1 : int(tensor.part_shape()[0])),
+      num_columns_(int(tensor.shape.back())),
       scale_inv_(read_scales(source, tensor, slab, watch)) {
   const std::int64_t blocks = std::max<std::int64_t>(kBandValues / num_columns_ / kFp8Block, 1);
   band_rows_ = int(std::min<std::int64_t>(blocks * kFp8Block, part_rows_));

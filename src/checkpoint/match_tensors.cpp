@@ -19,13 +19,13 @@ constexpr std::size_t kMaxListedDefects = 10;
 
 class Matcher {
  public:
-  Matcher(const MiniMaxM2Config& config, Naming naming, const FindTensor& find)
+  Matcher(const MiniMaxM2Config& config, Naming naming, const FindEntry& find)
       : naming_(naming), has_fp8_(config.quantization.has_value()), find_(find) {}
 
-  void match(const NativeTensor& tensor) {
-    StoredTensor stored{tensor, dtype_of(tensor), {}};
-    matched_.push_back(std::move(stored));
-    if (matched_.back().dtype == DType::float8_e4m3fn) match(scales_of(tensor));
+  void match(StoredTensor tensor) {
+    tensor.dtype = dtype_of(tensor);
+    matched_.push_back(std::move(tensor));
+    if (matched_.back().dtype == DType::float8_e4m3fn) match(scales_of(matched_.back()));
   }
 
   void refuse_others(std::span<const std::string> all_names) {
@@ -55,11 +55,12 @@ class Matcher {
 
  private:
   // The one dtype of all parts, which are entered as used; each part that does not fit is a defect.
-  DType dtype_of(const NativeTensor& tensor) {
+  DType dtype_of(const StoredTensor& tensor) {
     if (naming_ == Naming::native) return check("/model/" + tensor.name, tensor, tensor.shape).value_or(DType::float32);
+    const std::vector<std::int64_t> part_shape = tensor.part_shape();
     std::optional<DType> first;
     for (const std::string& part : tensor.parts) {
-      const std::optional<DType> dtype = check(part, tensor, tensor.part_shape);
+      const std::optional<DType> dtype = check(part, tensor, part_shape);
       if (!first) first = dtype;
       if (dtype && *dtype != *first) {
         defects_.push_back(fmt::format("'{}' is {}, expected {} as in the other parts of its stack, '{}'", part,
@@ -69,44 +70,47 @@ class Matcher {
     return first.value_or(DType::float32);
   }
 
-  std::optional<DType> check(const std::string& name, const NativeTensor& tensor, std::span<const std::int64_t> shape) {
-    const std::optional<FoundTensor> found = find_(name);
+  std::optional<DType> check(const std::string& name, const StoredTensor& tensor, std::span<const std::int64_t> shape) {
+    const std::optional<FileEntry> found = find_(name);
     if (!found) {
       defects_.push_back(fmt::format("'{}' {} is missing", name, shape_text(shape)));
       return std::nullopt;
     }
     used_.insert(name);
-    if (!std::ranges::equal(found->shape, shape)) {
+    const TensorEntry& entry = *found->entry;
+    if (!std::ranges::equal(entry.shape, shape)) {
       defects_.push_back(fmt::format("'{}' in '{}' has shape {}, expected {}", name, found->file,
-                                     shape_text(found->shape), shape_text(shape)));
+                                     shape_text(entry.shape), shape_text(shape)));
     }
     const std::vector<DType> allowed = allowed_dtypes(tensor);
-    if (std::ranges::find(allowed, found->dtype) == allowed.end()) {
-      defects_.push_back(wrong_dtype(name, *found, allowed, tensor.may_be_fp8));
+    if (std::ranges::find(allowed, entry.dtype) == allowed.end()) {
+      defects_.push_back(wrong_dtype(name, *found, allowed, may_be_fp8(tensor)));
       return std::nullopt;
     }
-    return found->dtype;
+    return entry.dtype;
   }
 
-  std::vector<DType> allowed_dtypes(const NativeTensor& tensor) const {
+  static bool may_be_fp8(const StoredTensor& tensor) { return tensor.may_be_fp8() && !tensor.is_scale; }
+
+  std::vector<DType> allowed_dtypes(const StoredTensor& tensor) const {
     if (tensor.is_scale) return {DType::float32};
     std::vector<DType> allowed{DType::float32, DType::bfloat16};
-    if (tensor.may_be_fp8 && has_fp8_) allowed.push_back(DType::float8_e4m3fn);
+    if (may_be_fp8(tensor) && has_fp8_) allowed.push_back(DType::float8_e4m3fn);
     return allowed;
   }
 
-  static std::string wrong_dtype(const std::string& name, const FoundTensor& found, const std::vector<DType>& allowed,
+  static std::string wrong_dtype(const std::string& name, const FileEntry& found, const std::vector<DType>& allowed,
                                  bool may_be_fp8) {
     std::vector<std::string_view> names;
     for (const DType dtype : allowed) names.push_back(m2::name(dtype));
-    const bool is_unannounced = found.dtype == DType::float8_e4m3fn && may_be_fp8;
-    return fmt::format("'{}' in '{}' is {}, expected {}{}", name, found.file, m2::name(found.dtype),
+    const bool is_unannounced = found.entry->dtype == DType::float8_e4m3fn && may_be_fp8;
+    return fmt::format("'{}' in '{}' is {}, expected {}{}", name, found.file, m2::name(found.entry->dtype),
                        fmt::join(names, " or "), is_unannounced ? " unless config.json has a quantization_config" : "");
   }
 
   Naming naming_;
   bool has_fp8_;
-  const FindTensor& find_;
+  const FindEntry& find_;
   std::vector<StoredTensor> matched_;
   std::unordered_set<std::string> used_;
   std::vector<std::string> defects_;
@@ -115,7 +119,7 @@ class Matcher {
 }  // namespace
 
 std::vector<StoredTensor> match_tensors(const MiniMaxM2Config& config, Naming naming, const std::string& path,
-                                        std::span<const std::string> all_names, const FindTensor& find) {
+                                        std::span<const std::string> all_names, const FindEntry& find) {
   if (config.quantization) {
     const auto [rows, columns] = config.quantization->weight_block_size;
     M2_REQUIRE(rows == kFp8Block && columns == kFp8Block,
@@ -123,7 +127,8 @@ std::vector<StoredTensor> match_tensors(const MiniMaxM2Config& config, Naming na
                columns, kFp8Block, kFp8Block);
   }
   Matcher matcher(config, naming, find);
-  for (const NativeTensor& tensor : native_tensors(config)) matcher.match(tensor);
+  const ParameterSchemas schemas(config);
+  for (const ParameterSchema& schema : schemas.list()) matcher.match(stored_tensor(schema, config.dtype));
   matcher.refuse_others(all_names);
   return matcher.result(path);
 }

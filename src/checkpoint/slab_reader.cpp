@@ -50,7 +50,7 @@ std::uint64_t SlabReader::finish() const {
   const std::uint64_t expected = tensor_.slab_hashes[std::size_t(slab_)];
   M2_REQUIRE(found == expected,
              "'{}': {} slab {} of {} was altered: its hash is {:016x}, expected {:016x}: copy or import the file again",
-             source_.path(), tensor_.name, slab_, tensor_.num_slabs, found, expected);
+             source_.path(), tensor_.name, slab_, tensor_.num_slabs(), found, expected);
   return found;
 }
 

@@ -3,9 +3,6 @@
 
 #include <utility>
 
-#include "checkpoint/slab_reader.hpp"
-#include "core/error.hpp"
-
 namespace m2 {
 
 TensorSource::TensorSource(std::string path, MiniMaxM2Config config)
@@ -31,17 +28,6 @@ void TensorSource::fetch(const StoredTensor&, std::uint64_t, std::uint64_t, Fetc
 
 std::uint64_t TensorSource::disk_position(const StoredTensor&, std::uint64_t) const { return 0; }
 
-std::vector<TensorLocation> TensorSource::locations() const { return {}; }
-
-void TensorSource::read_slabs(const StoredTensor& tensor, std::int64_t first_slab, std::int64_t count,
-                              std::span<std::byte> out) const {
-  M2_REQUIRE(out.size() == std::uint64_t(count) * tensor.slab_bytes(), "{} slabs of '{}' have {} bytes, not {}", count,
-             tensor.name, std::uint64_t(count) * tensor.slab_bytes(), out.size());
-  for (std::int64_t i = 0; i < count; ++i) {
-    SlabReader reader(*this, tensor, first_slab + i, {});
-    reader.read(out.subspan(std::size_t(i) * tensor.slab_bytes(), tensor.slab_bytes()));
-    reader.finish();
-  }
-}
+std::vector<FileEntry> TensorSource::entries() const { return {}; }
 
 }  // namespace m2

@@ -11,10 +11,10 @@
 #include <unordered_map>
 #include <vector>
 
-#include "checkpoint/name_map.hpp"
+#include "checkpoint/stored_tensor.hpp"
 #include "config/minimax_m2_config.hpp"
-#include "core/dtype.hpp"
 #include "io/file.hpp"
+#include "io/tensor_entry.hpp"
 
 namespace m2 {
 
@@ -31,25 +31,13 @@ inline constexpr TextFile kChatTemplateFile{"chat_template.jinja", "/chat_templa
 inline constexpr std::array kTextFiles{kConfigFile, kTokenizerFile, kTokenizerConfigFile, kGenerationConfigFile,
                                        kChatTemplateFile};
 
-/// A tensor as a checkpoint holds it.
-struct StoredTensor : NativeTensor {
-  DType dtype{};
-  std::vector<std::uint64_t> slab_hashes;  ///< XXH3-64 of each slab; empty if the checkpoint has none
-
-  std::uint64_t size_bytes() const { return std::uint64_t(num_values()) * m2::size_bytes(dtype); }
-  std::uint64_t slab_bytes() const { return size_bytes() / std::uint64_t(num_slabs); }
+/// An entry of one of a checkpoint's files, and the path of that file.
+struct FileEntry {
+  const TensorEntry* entry = nullptr;
+  std::string_view file;
 };
 
-/// Where a piece of a checkpoint lies, for `m2-convert info --tensors`.
-struct TensorLocation {
-  std::string name;  ///< in that kind of checkpoint
-  std::string file;
-  std::uint64_t offset = 0;
-  DType dtype{};
-  std::vector<std::int64_t> shape;
-};
-
-/// One view of every kind of checkpoint: the tensors under their native names, in native shapes and order, each FP8
+/// One view of every kind of checkpoint: the parameters under the names and in the order of their schemas, each FP8
 /// weight followed by its scales. Complete by construction: opening checks every name, shape and dtype against the
 /// configuration. May be read from many threads at once.
 class TensorSource {
@@ -79,14 +67,10 @@ class TensorSource {
   /// A number that grows in the order in which the bytes lie on the disk: read small ones first. The same for all bytes
   /// in memory.
   virtual std::uint64_t disk_position(const StoredTensor& tensor, std::uint64_t byte_offset) const;
+  std::uint64_t disk_position(const Slab& slab) const { return disk_position(*slab.tensor, slab.byte_offset()); }
 
-  /// Where everything lies in files; nothing for weights in memory.
-  virtual std::vector<TensorLocation> locations() const;
-
-  /// Copies `count` slabs from `first_slab` on into `out`, which has exactly their size, and verifies their hashes if
-  /// there are any. Throws Error naming the tensor and slab that was altered.
-  void read_slabs(const StoredTensor& tensor, std::int64_t first_slab, std::int64_t count,
-                  std::span<std::byte> out) const;
+  /// Everything in the checkpoint's files, valid as long as this object; nothing for weights in memory.
+  virtual std::vector<FileEntry> entries() const;
 
  protected:
   TensorSource(std::string path, MiniMaxM2Config config);

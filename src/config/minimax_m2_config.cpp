@@ -20,6 +20,18 @@ void require_at_most(const std::string& source, const char* key, int value, cons
   refuse_key(source, key, fmt::format("{}", value), fmt::format("at most {} ({})", limit_key, limit));
 }
 
+// Values of one layer's tensors, with `num_experts` of its experts.
+std::int64_t layer_parameters(const MiniMaxM2Config& config, int num_experts) {
+  const std::int64_t hidden = config.hidden_size;
+  const std::int64_t q_width = std::int64_t(config.num_attention_heads) * config.head_dim;
+  const std::int64_t kv_width = std::int64_t(config.num_key_value_heads) * config.head_dim;
+  const std::int64_t attention = 2 * hidden * q_width + 2 * hidden * kv_width;  // q and o; k and v
+  const std::int64_t norms = 2 * hidden + q_width + kv_width;
+  const std::int64_t gate = config.num_local_experts * (hidden + (config.use_routing_bias ? 1 : 0));
+  const std::int64_t expert = 3 * hidden * config.intermediate_size;
+  return attention + norms + gate + num_experts * expert;
+}
+
 }  // namespace
 
 void MiniMaxM2Config::validate(const std::string& source) const {
@@ -48,30 +60,14 @@ void MiniMaxM2Config::validate(const std::string& source) const {
   for (const int id : eos_token_id) require_range(source, "eos_token_id", id, 0, vocab_size - 1, "whole number");
 }
 
-std::int64_t MiniMaxM2Config::num_layer_parameters(int num_experts) const {
-  const std::int64_t hidden = hidden_size;
-  const std::int64_t q_width = std::int64_t(num_attention_heads) * head_dim;
-  const std::int64_t kv_width = std::int64_t(num_key_value_heads) * head_dim;
-  const std::int64_t attention = 2 * hidden * q_width + 2 * hidden * kv_width;  // q and o; k and v
-  const std::int64_t norms = 2 * hidden + q_width + kv_width;
-  const std::int64_t gate = num_local_experts * (hidden + (use_routing_bias ? 1 : 0));
-  const std::int64_t expert = 3 * hidden * intermediate_size;
-  return attention + norms + gate + num_experts * expert;
-}
-
 std::int64_t MiniMaxM2Config::num_parameters() const {
   const std::int64_t embed_tokens = std::int64_t(vocab_size) * hidden_size, lm_head = embed_tokens, norm = hidden_size;
-  return embed_tokens + num_hidden_layers * num_layer_parameters(num_local_experts) + norm + lm_head;
+  return embed_tokens + num_hidden_layers * layer_parameters(*this, num_local_experts) + norm + lm_head;
 }
 
 std::int64_t MiniMaxM2Config::num_active_parameters() const {
   const std::int64_t lm_head = std::int64_t(vocab_size) * hidden_size, norm = hidden_size;
-  return num_hidden_layers * num_layer_parameters(num_experts_per_tok) + norm + lm_head;
-}
-
-std::int64_t MiniMaxM2Config::kv_bytes_per_token(DType cache_dtype) const {
-  const std::int64_t keys = std::int64_t(num_hidden_layers) * num_key_value_heads * head_dim;
-  return 2 * keys * std::int64_t(size_bytes(cache_dtype));
+  return num_hidden_layers * layer_parameters(*this, num_experts_per_tok) + norm + lm_head;
 }
 
 }  // namespace m2

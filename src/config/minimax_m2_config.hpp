@@ -63,10 +63,6 @@ struct MiniMaxM2Config {
   /// Values that one token's logits need: num_experts_per_tok experts a layer, no embedding table; 10.42 billion for
   /// M2.
   std::int64_t num_active_parameters() const;
-  /// Values of one layer's tensors, with `num_experts` of its experts.
-  std::int64_t num_layer_parameters(int num_experts) const;
-  /// Keys and values of one token in all layers; 253,952 for M2 in bfloat16.
-  std::int64_t kv_bytes_per_token(DType cache_dtype) const;
 
   bool operator==(const MiniMaxM2Config&) const = default;
 };

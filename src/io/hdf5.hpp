@@ -12,11 +12,12 @@
 
 #include "core/dtype.hpp"
 #include "io/file.hpp"
+#include "io/tensor_entry.hpp"
 
 namespace m2 {
 
-/// A dataset of a checkpoint file (docs/checkpoint.md). Its first axis is divided into `num_slabs` equal slabs, each
-/// with its own hash, so that a reader of some slabs can verify them alone. Text is a row of uint8.
+/// A dataset to be written to a checkpoint file (docs/checkpoint.md). Its first axis is divided into `num_slabs` equal
+/// slabs, each with its own hash, so that a reader of some slabs can verify them alone. Text is a row of uint8.
 struct Hdf5DatasetPlan {
   std::string path;  ///< "/model/norm"
   DType dtype{};
@@ -28,10 +29,11 @@ struct Hdf5DatasetPlan {
 /// The plan of a text of `size_bytes` (at least 1).
 Hdf5DatasetPlan text_plan(std::string path, std::uint64_t size_bytes);
 
-struct Hdf5Dataset : Hdf5DatasetPlan {
-  std::uint64_t offset = 0;  ///< of the first byte, from the beginning of the file
-  std::uint64_t size_bytes = 0;
-  std::vector<std::uint64_t> hashes;  ///< XXH3-64 of each slab
+/// A dataset in a checkpoint file.
+struct Hdf5Dataset : TensorEntry {
+  std::int64_t num_slabs = 1;
+  bool is_text = false;
+  std::vector<std::uint64_t> hashes = {};  ///< XXH3-64 of each slab
 
   std::uint64_t slab_bytes() const { return size_bytes / std::uint64_t(num_slabs); }
 };
@@ -69,7 +71,8 @@ class Hdf5Writer {
   /// Writes a whole dataset and computes its hashes.
   void write_all(std::size_t index, std::span<const std::byte> bytes);
 
-  /// Stores the hashes, seals the file, flushes and renames it. Throws Error naming a dataset that has no hashes yet.
+  /// Stores the hashes, writes the manifest, flushes the file and renames it. Throws Error naming a dataset that has no
+  /// hashes yet.
   void finish();
 
  private:
@@ -80,13 +83,13 @@ class Hdf5Writer {
   PendingFile pending_;
 };
 
-/// An open checkpoint file. Nothing is handed to libhdf5 before the file's seal is verified: a foreign, truncated or
-/// altered file is an Error that says which. May be read from many threads at once.
+/// An open checkpoint file. Nothing is handed to libhdf5 before the file's manifest of checksums is verified: a
+/// foreign, truncated or altered file is an Error that says which. May be read from many threads at once.
 class Hdf5Reader {
  public:
   explicit Hdf5Reader(const std::string& path);
-  /// The same file as seen from another process, which opened it and made `table`: the seal and libhdf5 are left alone.
-  /// Throws Error when the file is missing here or has another size.
+  /// The same file as seen from another process, which opened it and made `table`: the manifest and libhdf5 are left
+  /// alone. Throws Error when the file is missing here or has another size.
   Hdf5Reader(const std::string& path, std::string_view table);
 
   /// For the constructor above.

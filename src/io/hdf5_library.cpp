@@ -18,7 +18,9 @@ constexpr const char* kDTypeAttribute = "dtype";
 constexpr const char* kHashAttribute = "hash";
 constexpr const char* kTextName = "text";
 
-std::string dtype_text(const Hdf5DatasetPlan& plan) { return std::string(plan.is_text ? kTextName : name(plan.dtype)); }
+std::string dtype_text(const Hdf5Dataset& dataset) {
+  return std::string(dataset.is_text ? kTextName : name(dataset.dtype));
+}
 
 Hdf5Handle property_list(hid_t kind) { return Hdf5Handle(H5Pcreate(kind), H5Pclose, "create a property list"); }
 
@@ -93,13 +95,13 @@ std::uint64_t offset_of(hid_t dataset, const std::string& path) {
 void create_dataset(hid_t file, Hdf5Dataset& dataset) {
   const std::vector<hsize_t> extents(dataset.shape.begin(), dataset.shape.end());
   const Hdf5Handle space(H5Screate_simple(int(extents.size()), extents.data(), nullptr), H5Sclose,
-                         "describe the shape of '" + dataset.path + "'");
-  const Hdf5Handle created(H5Dcreate2(file, dataset.path.c_str(), hdf5_type(dataset.dtype), space, H5P_DEFAULT,
+                         "describe the shape of '" + dataset.name + "'");
+  const Hdf5Handle created(H5Dcreate2(file, dataset.name.c_str(), hdf5_type(dataset.dtype), space, H5P_DEFAULT,
                                       dataset_properties(), H5P_DEFAULT),
-                           H5Dclose, "create dataset '" + dataset.path + "'");
+                           H5Dclose, "create dataset '" + dataset.name + "'");
   add_dtype(created, dtype_text(dataset));
   add_hashes(created, dataset.num_slabs);
-  dataset.offset = offset_of(created, dataset.path);
+  dataset.offset = offset_of(created, dataset.name);
 }
 
 // Names seen while libhdf5 walks through the file. Errors must not be thrown through its C code.
@@ -124,49 +126,49 @@ Hdf5Handle open_attribute(hid_t dataset, const std::string& path, const char* at
 }
 
 void read_dtype(hid_t dataset, Hdf5Dataset& out) {
-  const Hdf5Handle attribute = open_attribute(dataset, out.path, kDTypeAttribute);
+  const Hdf5Handle attribute = open_attribute(dataset, out.name, kDTypeAttribute);
   const Hdf5Handle type(H5Aget_type(attribute), H5Tclose, "read the type of an attribute");
   const Hdf5Handle space(H5Aget_space(attribute), H5Sclose, "read the shape of an attribute");
   const bool is_short_text = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
                              H5Tget_size(type) <= 64 && H5Sget_simple_extent_npoints(space) == 1;
-  M2_REQUIRE(is_short_text, "dataset '{}': attribute dtype must be a short string", out.path);
+  M2_REQUIRE(is_short_text, "dataset '{}': attribute dtype must be a short string", out.name);
   std::string text(H5Tget_size(type), '\0');
-  check_hdf5(H5Aread(attribute, type, text.data()), "read attribute dtype of '" + out.path + "'");
+  check_hdf5(H5Aread(attribute, type, text.data()), "read attribute dtype of '" + out.name + "'");
   out.is_text = text == kTextName;
   out.dtype = out.is_text ? DType::uint8 : parse_dtype(text);
 
-  const Hdf5Handle stored(H5Dget_type(dataset), H5Tclose, "read the type of '" + out.path + "'");
+  const Hdf5Handle stored(H5Dget_type(dataset), H5Tclose, "read the type of '" + out.name + "'");
   M2_REQUIRE(H5Tequal(stored, hdf5_type(out.dtype)) > 0, "dataset '{}': its type is not that of its dtype '{}'",
-             out.path, text);
+             out.name, text);
 }
 
 void read_shape(hid_t dataset, Hdf5Dataset& out) {
-  const Hdf5Handle space(H5Dget_space(dataset), H5Sclose, "read the shape of '" + out.path + "'");
-  const int rank = check_hdf5(H5Sget_simple_extent_ndims(space), "read the rank of '" + out.path + "'");
+  const Hdf5Handle space(H5Dget_space(dataset), H5Sclose, "read the shape of '" + out.name + "'");
+  const int rank = check_hdf5(H5Sget_simple_extent_ndims(space), "read the rank of '" + out.name + "'");
   std::vector<hsize_t> extents;
   extents.resize(std::size_t(rank));
-  check_hdf5(H5Sget_simple_extent_dims(space, extents.data(), nullptr), "read the shape of '" + out.path + "'");
+  check_hdf5(H5Sget_simple_extent_dims(space, extents.data(), nullptr), "read the shape of '" + out.name + "'");
   out.shape.assign(extents.begin(), extents.end());
   const auto size = checked_size_bytes(out.dtype, out.shape);
-  M2_REQUIRE(size && *size > 0, "dataset '{}' has the impossible shape {}", out.path, shape_text(out.shape));
+  M2_REQUIRE(size && *size > 0, "dataset '{}' has the impossible shape {}", out.name, shape_text(out.shape));
   out.size_bytes = *size;
 }
 
 void read_hashes(hid_t dataset, Hdf5Dataset& out) {
-  const Hdf5Handle attribute = open_attribute(dataset, out.path, kHashAttribute);
+  const Hdf5Handle attribute = open_attribute(dataset, out.name, kHashAttribute);
   const Hdf5Handle space(H5Aget_space(attribute), H5Sclose, "read the shape of an attribute");
-  out.num_slabs = check_hdf5(H5Sget_simple_extent_npoints(space), "count the hashes of '" + out.path + "'");
+  out.num_slabs = check_hdf5(H5Sget_simple_extent_npoints(space), "count the hashes of '" + out.name + "'");
   const bool divides =
       out.num_slabs > 0 && (out.shape.empty() ? out.num_slabs == 1 : out.shape[0] % out.num_slabs == 0);
-  M2_REQUIRE(divides, "dataset '{}' of shape {} has {} hashes, which do not divide its first axis", out.path,
+  M2_REQUIRE(divides, "dataset '{}' of shape {} has {} hashes, which do not divide its first axis", out.name,
              shape_text(out.shape), out.num_slabs);
   out.hashes.resize(std::size_t(out.num_slabs));
-  check_hdf5(H5Aread(attribute, H5T_NATIVE_UINT64, out.hashes.data()), "read the hashes of '" + out.path + "'");
+  check_hdf5(H5Aread(attribute, H5T_NATIVE_UINT64, out.hashes.data()), "read the hashes of '" + out.name + "'");
 }
 
 Hdf5Dataset read_dataset(hid_t file, const std::string& path) {
   Hdf5Dataset out;
-  out.path = path;
+  out.name = path;
   const Hdf5Handle dataset = open_dataset(file, path);
   const Hdf5Handle properties(H5Dget_create_plist(dataset), H5Pclose, "read the layout of '" + path + "'");
   M2_REQUIRE(H5Pget_layout(properties) == H5D_CONTIGUOUS && H5Pget_external_count(properties) == 0,
@@ -194,7 +196,7 @@ void create_hdf5(const std::string& path, std::uint64_t user_block_bytes, std::u
                   "create '" + path + "'");
   std::set<std::string> groups;
   for (Hdf5Dataset& dataset : datasets) {
-    create_groups_above(file, dataset.path, groups);
+    create_groups_above(file, dataset.name, groups);
     create_dataset(file, dataset);
   }
   file.close("write '" + path + "'");
@@ -204,10 +206,10 @@ void store_hashes(const std::string& path, const std::vector<Hdf5Dataset>& datas
   const Hdf5Session session;
   Hdf5Handle file = open_file(path, H5F_ACC_RDWR);
   for (const Hdf5Dataset& dataset : datasets) {
-    const Hdf5Handle opened = open_dataset(file, dataset.path);
-    const Hdf5Handle attribute = open_attribute(opened, dataset.path, kHashAttribute);
+    const Hdf5Handle opened = open_dataset(file, dataset.name);
+    const Hdf5Handle attribute = open_attribute(opened, dataset.name, kHashAttribute);
     check_hdf5(H5Awrite(attribute, H5T_NATIVE_UINT64, dataset.hashes.data()),
-               "write the hashes of '" + dataset.path + "'");
+               "write the hashes of '" + dataset.name + "'");
   }
   file.close("write '" + path + "'");
 }

@@ -5,24 +5,24 @@
 #include "io/hash.hpp"
 #include "io/hdf5.hpp"
 #include "io/hdf5_library.hpp"
-#include "io/hdf5_seal.hpp"
+#include "io/hdf5_manifest.hpp"
 #include "io/hdf5_table.hpp"
 
 namespace m2 {
 namespace {
 
-// The datasets as libhdf5 finds them, in the order of the seal's table. Both must describe the same places.
-std::vector<Hdf5Dataset> match(std::vector<Hdf5Dataset> found, const Seal& seal, const std::string& path) {
+// The datasets as libhdf5 finds them, in the order of the manifest's table. Both must describe the same places.
+std::vector<Hdf5Dataset> match(std::vector<Hdf5Dataset> found, const Manifest& manifest, const std::string& path) {
   std::unordered_map<std::uint64_t, std::size_t> place_of;
-  for (std::size_t i = 0; i < seal.data.size(); ++i) place_of.emplace(seal.data[i].offset, i);
-  M2_REQUIRE(found.size() == seal.data.size(), "'{}' is damaged: it has {} datasets, expected {}", path, found.size(),
-             seal.data.size());
+  for (std::size_t i = 0; i < manifest.data.size(); ++i) place_of.emplace(manifest.data[i].offset, i);
+  M2_REQUIRE(found.size() == manifest.data.size(), "'{}' is damaged: it has {} datasets, expected {}", path,
+             found.size(), manifest.data.size());
   std::vector<Hdf5Dataset> datasets(found.size());
   for (Hdf5Dataset& dataset : found) {
     const auto place = place_of.find(dataset.offset);
-    const bool matches = place != place_of.end() && seal.data[place->second].size_bytes == dataset.size_bytes &&
-                         datasets[place->second].path.empty();
-    M2_REQUIRE(matches, "'{}' is damaged: dataset '{}' of {} bytes at byte {} is not in its table", path, dataset.path,
+    const bool matches = place != place_of.end() && manifest.data[place->second].size_bytes == dataset.size_bytes &&
+                         datasets[place->second].name.empty();
+    M2_REQUIRE(matches, "'{}' is damaged: dataset '{}' of {} bytes at byte {} is not in its table", path, dataset.name,
                dataset.size_bytes, dataset.offset);
     datasets[place->second] = std::move(dataset);
   }
@@ -32,9 +32,9 @@ std::vector<Hdf5Dataset> match(std::vector<Hdf5Dataset> found, const Seal& seal,
 }  // namespace
 
 Hdf5Reader::Hdf5Reader(const std::string& path) : file_(path, File::Mode::read) {
-  const Seal seal = read_seal(file_);
-  datasets_ = match(read_hdf5(path, seal.user_block_bytes), seal, path);
-  for (std::size_t i = 0; i < datasets_.size(); ++i) index_.emplace(datasets_[i].path, i);
+  const Manifest manifest = read_manifest(file_);
+  datasets_ = match(read_hdf5(path, manifest.user_block_bytes), manifest, path);
+  for (std::size_t i = 0; i < datasets_.size(); ++i) index_.emplace(datasets_[i].name, i);
 }
 
 Hdf5Reader::Hdf5Reader(const std::string& path, std::string_view table) : file_(path, File::Mode::read) {
@@ -43,7 +43,7 @@ Hdf5Reader::Hdf5Reader(const std::string& path, std::string_view table) : file_(
              "'{}' has {} bytes here and {} where the first rank opened it: every rank must see the same file", path,
              file_.size_bytes(), parsed.file_size_bytes);
   datasets_ = std::move(parsed.datasets);
-  for (std::size_t i = 0; i < datasets_.size(); ++i) index_.emplace(datasets_[i].path, i);
+  for (std::size_t i = 0; i < datasets_.size(); ++i) index_.emplace(datasets_[i].name, i);
 }
 
 std::string Hdf5Reader::table() const { return table_text({path(), file_.size_bytes(), datasets_}); }
@@ -66,24 +66,24 @@ void Hdf5Reader::read_slabs(const Hdf5Dataset& dataset, std::int64_t first_slab,
                             std::span<std::byte> out) const {
   const bool inside = first_slab >= 0 && count >= 0 && count <= dataset.num_slabs - first_slab;
   M2_REQUIRE(inside, "'{}': cannot read {} slabs from slab {} of dataset '{}', which has {}", file_.path(), count,
-             first_slab, dataset.path, dataset.num_slabs);
+             first_slab, dataset.name, dataset.num_slabs);
   const std::uint64_t slab_bytes = dataset.slab_bytes();
   M2_REQUIRE(out.size() == slab_bytes * std::uint64_t(count),
              "'{}': {} slabs of dataset '{}' have {} bytes, but there is room for {}", file_.path(), count,
-             dataset.path, slab_bytes * std::uint64_t(count), out.size());
+             dataset.name, slab_bytes * std::uint64_t(count), out.size());
   const auto first = std::uint64_t(first_slab);
   file_.read_at(dataset.offset + first * slab_bytes, out);
   for (std::uint64_t i = 0; i < std::uint64_t(count); ++i) {
     M2_REQUIRE(hash64(out.subspan(i * slab_bytes, slab_bytes)) == dataset.hashes[first + i],
                "'{}' is altered or damaged: slab {} of {} of dataset '{}' differs from what was written: copy it again",
-               file_.path(), first + i, dataset.num_slabs, dataset.path);
+               file_.path(), first + i, dataset.num_slabs, dataset.name);
   }
 }
 
 void Hdf5Reader::read_bytes(const Hdf5Dataset& dataset, std::uint64_t byte_offset, std::span<std::byte> out) const {
   M2_REQUIRE(byte_offset <= dataset.size_bytes && out.size() <= dataset.size_bytes - byte_offset,
              "'{}': cannot read {} bytes from byte {} of dataset '{}', which has {}", file_.path(), out.size(),
-             byte_offset, dataset.path, dataset.size_bytes);
+             byte_offset, dataset.name, dataset.size_bytes);
   file_.read_at(dataset.offset + byte_offset, out);
 }
 

@@ -9,13 +9,13 @@ namespace {
 using Json = nlohmann::json;
 
 Json to_json(const Hdf5Dataset& dataset) {
-  return {dataset.path,    int(dataset.dtype), dataset.shape,      dataset.num_slabs,
+  return {dataset.name,    int(dataset.dtype), dataset.shape,      dataset.num_slabs,
           dataset.is_text, dataset.offset,     dataset.size_bytes, dataset.hashes};
 }
 
 Hdf5Dataset from_json(const Json& json) {
   Hdf5Dataset dataset;
-  json[0].get_to(dataset.path);
+  json[0].get_to(dataset.name);
   dataset.dtype = DType(json[1].get<int>());
   json[2].get_to(dataset.shape);
   json[3].get_to(dataset.num_slabs);

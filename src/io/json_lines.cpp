@@ -58,17 +58,7 @@ JsonLinesWriter JsonLinesWriter::resume(const std::string& path,
   return {std::move(file), whole_bytes, num_lines};
 }
 
-void JsonLinesWriter::write(const nlohmann::ordered_json& value) {
-  std::string json;
-  try {
-    json = value.dump();
-  } catch (const nlohmann::ordered_json::type_error&) {
-    raise("{}: line {}: a text to be written is not valid UTF-8", file_.path(), num_lines_ + 1);
-  }
-  write_text(json);
-}
-
-void JsonLinesWriter::write_text(std::string_view json) {
+void JsonLinesWriter::write(std::string_view json) {
   const std::string line = std::string(json) + '\n';
   try {
     file_.append(std::as_bytes(std::span(line)));

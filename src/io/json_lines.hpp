@@ -49,10 +49,8 @@ class JsonLinesWriter {
   /// Throws Error for an invalid line before the last: then another program wrote it.
   static JsonLinesWriter resume(const std::string& path, const std::function<void(const nlohmann::json&)>& visit);
 
-  /// Throws Error if a string is not valid UTF-8; then nothing is written.
-  void write(const nlohmann::ordered_json& value);
-  /// The same for JSON that is text already, without the line's end.
-  void write_text(std::string_view json);
+  /// `json`: one value, without the line's end.
+  void write(std::string_view json);
 
   /// Lines in the file, those of an earlier job included.
   std::int64_t num_lines() const { return num_lines_; }

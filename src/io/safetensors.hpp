@@ -13,17 +13,9 @@
 #include "core/dtype.hpp"
 #include "io/file.hpp"
 #include "io/memory_map.hpp"
+#include "io/tensor_entry.hpp"
 
 namespace m2 {
-
-/// One tensor of a safetensors file: elements little-endian, in row-major order.
-struct TensorEntry {
-  std::string name;
-  DType dtype{};
-  std::vector<std::int64_t> shape;
-  std::uint64_t offset = 0;  ///< of the first byte, from the beginning of the file
-  std::uint64_t size_bytes = 0;
-};
 
 struct SafetensorsHeader {
   std::vector<TensorEntry> entries;             ///< in the order of their bytes

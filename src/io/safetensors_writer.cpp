@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "io/safetensors.hpp"
 #include "io/shape.hpp"
 
 namespace m2 {
@@ -18,14 +19,13 @@ constexpr std::uint64_t kAlignmentBytes = 8;  // what the format's own library p
 
 // Offsets are counted from the end of the header. Wide elements come first, as in the format's own library, so that
 // every tensor of a mapped file is aligned to its element.
-std::vector<TensorEntry> place_tensors(const std::vector<TensorPlan>& plans, const std::string& path) {
-  std::vector<TensorEntry> entries;
+std::vector<TensorEntry> place_tensors(std::vector<TensorEntry> entries, const std::string& path) {
   std::unordered_set<std::string_view> names;
-  for (const TensorPlan& plan : plans) {
-    const auto size = checked_size_bytes(plan.dtype, plan.shape);
-    M2_REQUIRE(size, "{}: tensor '{}' cannot have shape {}", path, plan.name, shape_text(plan.shape));
-    M2_REQUIRE(names.insert(plan.name).second, "{}: tensor '{}' is planned twice", path, plan.name);
-    entries.push_back({plan.name, plan.dtype, plan.shape, 0, *size});
+  for (TensorEntry& entry : entries) {
+    const auto size = checked_size_bytes(entry.dtype, entry.shape);
+    M2_REQUIRE(size, "{}: tensor '{}' cannot have shape {}", path, entry.name, shape_text(entry.shape));
+    M2_REQUIRE(names.insert(entry.name).second, "{}: tensor '{}' is planned twice", path, entry.name);
+    entry.size_bytes = *size;
   }
   std::vector<std::size_t> order(entries.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -63,7 +63,7 @@ std::string header_text(const std::vector<TensorEntry>& entries, const std::map<
 
 }  // namespace
 
-SafetensorsWriter::SafetensorsWriter(PendingFile pending, const std::vector<TensorPlan>& tensors,
+SafetensorsWriter::SafetensorsWriter(PendingFile pending, const std::vector<TensorEntry>& tensors,
                                      const std::map<std::string, std::string>& metadata)
     : entries_(place_tensors(tensors, pending.target())),
       written_bytes_(new std::atomic<std::uint64_t>[tensors.size()]()),
@@ -78,14 +78,14 @@ SafetensorsWriter::SafetensorsWriter(PendingFile pending, const std::vector<Tens
   }
 }
 
-SafetensorsWriter::SafetensorsWriter(const std::string& path, const std::vector<TensorPlan>& tensors,
+SafetensorsWriter::SafetensorsWriter(const std::string& path, const std::vector<TensorEntry>& tensors,
                                      const std::map<std::string, std::string>& metadata)
     : SafetensorsWriter(PendingFile(path), tensors, metadata) {
   pending_.file().reserve(file_size_bytes_);
   pending_.file().write_at(0, std::as_bytes(std::span(header_)));
 }
 
-SafetensorsWriter SafetensorsWriter::join(const std::string& pending_path, const std::vector<TensorPlan>& tensors,
+SafetensorsWriter SafetensorsWriter::join(const std::string& pending_path, const std::vector<TensorEntry>& tensors,
                                           const std::map<std::string, std::string>& metadata) {
   return {PendingFile::join(pending_path), tensors, metadata};
 }

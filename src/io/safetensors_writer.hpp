@@ -10,32 +10,26 @@
 #include <string>
 #include <vector>
 
-#include "core/dtype.hpp"
 #include "io/file.hpp"
-#include "io/safetensors.hpp"
+#include "io/tensor_entry.hpp"
 
 namespace m2 {
-
-struct TensorPlan {
-  std::string name;
-  DType dtype{};
-  std::vector<std::int64_t> shape;
-};
 
 /// Writes one safetensors file whose tensors are known beforehand. The file appears under its name at finish(); without
 /// it nothing is left behind. write() may be called from many threads at once. Several processes can write one file:
 /// one creates it, the others join.
 class SafetensorsWriter {
  public:
-  /// Throws Error for a name given twice, a bad shape, or when the disk has no room for the whole file.
-  SafetensorsWriter(const std::string& path, const std::vector<TensorPlan>& tensors,
+  /// The writer gives the tensors their places. Throws Error for a name given twice, a bad shape, or when the disk has
+  /// no room for the whole file.
+  SafetensorsWriter(const std::string& path, const std::vector<TensorEntry>& tensors,
                     const std::map<std::string, std::string>& metadata);
 
   /// The temporary name, for join().
   const std::string& pending_path() const { return pending_.file().path(); }
   /// A writer of pieces of the same file in another process, for the same plan. Its work ends with leave(); without it
   /// the file is removed.
-  static SafetensorsWriter join(const std::string& pending_path, const std::vector<TensorPlan>& tensors,
+  static SafetensorsWriter join(const std::string& pending_path, const std::vector<TensorEntry>& tensors,
                                 const std::map<std::string, std::string>& metadata);
   /// Flushes what was written here and returns how many bytes of each tensor that was, for add_written() of the
   /// creator.
@@ -52,7 +46,7 @@ class SafetensorsWriter {
   void finish();
 
  private:
-  SafetensorsWriter(PendingFile pending, const std::vector<TensorPlan>& tensors,
+  SafetensorsWriter(PendingFile pending, const std::vector<TensorEntry>& tensors,
                     const std::map<std::string, std::string>& metadata);
 
   std::vector<TensorEntry> entries_;

@@ -8,7 +8,6 @@
 #include "checkpoint/formats/open_checkpoint.hpp"
 #include "config/describe_model.hpp"
 #include "io/file.hpp"
-#include "model/initialize.hpp"
 #include "parallel/mesh.hpp"
 #include "text/chat_template.hpp"
 
@@ -52,8 +51,8 @@ JobModel::JobModel(const Deck& deck, Communicator& world)
       model_(config_of(deck, source_.get()), model_options(deck, config_of(deck, source_.get()), world)) {
   if (deck.output.expert_load) model_.model.count_expert_load(model_.exec());
   for (Parameter& parameter : model_.parameters()) {
-    parameter.set_dtype(source_ ? storage_dtype(parameter, *source_->find(parameter.name), model_.dtype())
-                                : initial_dtype(parameter, model_.weight_dtype(), model_.dtype()));
+    const DType dtype = source_ ? source_->find(parameter.name())->dtype : model_.weight_dtype();
+    parameter.set_dtype(held_dtype(parameter.schema, dtype, model_.dtype()));
   }
   if (const auto json = text(kTokenizerFile)) {
     tokenizer_.emplace(Tokenizer::from_json(*json, place(kTokenizerFile)));

@@ -36,8 +36,7 @@ std::optional<std::int64_t> available_bytes(const MemorySection& memory, int ran
 std::map<DType, std::int64_t> weight_bytes(MiniMaxM2ForCausalLM& model) {
   std::map<DType, std::int64_t> bytes;
   for (const Parameter& parameter : model.parameters()) {
-    const DType dtype = parameter.weight ? parameter.weight->dtype() : DType::float32;
-    bytes[dtype] += parameter.storage_bytes(dtype);
+    bytes[parameter.dtype()] += parameter.storage_bytes(parameter.dtype());
   }
   return bytes;
 }

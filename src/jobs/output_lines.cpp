@@ -40,7 +40,7 @@ OutputLines::OutputLines(const OutputSection& output, std::span<const Prompt> in
 
 void OutputLines::write(std::string_view line) {
   if (file_) {
-    file_->write_text(line);
+    file_->write(line);
   } else {
     print_now(std::string(line) + '\n');
   }

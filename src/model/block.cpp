@@ -5,7 +5,6 @@
 
 #include "kernels/rowwise/residual_add.hpp"
 #include "kernels/rowwise/rms_norm.hpp"
-#include "model/initialize.hpp"
 
 namespace m2 {
 
@@ -32,20 +31,11 @@ void Block::forward(const ExecSpace& exec, const PackedBatch& batch, const KvPag
   residual_add<T>(exec, branch_TD, h_TD);
 }
 
-void Block::init_weights(const ExecSpace& exec, std::uint64_t seed) {
-  self_attn.init_weights(exec, seed, prefix_ + "attention/");
-  mlp.init_weights(exec, seed, prefix_ + "moe/");
-  Kokkos::deep_copy(exec, input_layernorm, 1.0f);
-  Kokkos::deep_copy(exec, post_attention_layernorm, 1.0f);
-}
-
-std::vector<Parameter> Block::parameters() {
-  const std::int64_t hidden = config_->architecture.hidden_size;
-  std::vector<Parameter> list{
-      {.name = prefix_ + "input_norm", .shape = {hidden}, .vector = &input_layernorm},
-      {.name = prefix_ + "post_attention_norm", .shape = {hidden}, .vector = &post_attention_layernorm}};
-  for (Parameter& parameter : self_attn.parameters(prefix_ + "attention/")) list.push_back(std::move(parameter));
-  for (Parameter& parameter : mlp.parameters(prefix_ + "moe/")) list.push_back(std::move(parameter));
+std::vector<Parameter> Block::parameters(const ParameterSchemas& schemas) {
+  std::vector<Parameter> list{{.schema = schemas.at(prefix_ + "input_norm"), .vector = &input_layernorm}};
+  append(list, self_attn.parameters(schemas, prefix_ + "attention/"));
+  list.push_back({.schema = schemas.at(prefix_ + "post_attention_norm"), .vector = &post_attention_layernorm});
+  append(list, mlp.parameters(schemas, prefix_ + "moe/"));
   return list;
 }
 

@@ -22,11 +22,8 @@ class Block {
   void forward(const ExecSpace& exec, const PackedBatch& batch, const KvPages<T>& cache,
                const Activations<T>& buffers) const;
 
-  /// The distributions of NeMo AutoModel (facts in docs/model.md). The parameters must have memory.
-  void init_weights(const ExecSpace& exec, std::uint64_t seed);
-
-  /// Names begin with "layers/<layer_idx>/".
-  std::vector<Parameter> parameters();
+  /// Those whose names begin with "layers/<layer_idx>/".
+  std::vector<Parameter> parameters(const ParameterSchemas& schemas);
 
   MiniMaxM2Attention self_attn;
   MoE mlp;

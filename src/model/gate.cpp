@@ -4,7 +4,6 @@
 #include "core/operation_log.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "kernels/moe/router.hpp"
-#include "model/initialize.hpp"
 
 namespace m2 {
 namespace {
@@ -42,24 +41,10 @@ void Gate::forward(const ExecSpace& exec, View2D<const T> x_TD, View1D<const std
   clear_weights(exec, skip_experts_T, routing.weight_TK);
 }
 
-void Gate::init_weights(const ExecSpace& exec, std::uint64_t seed, const std::string& prefix) {
-  for (const Parameter& parameter : parameters(prefix)) {
-    if (parameter.vector) {
-      fill_zeros(exec, parameter);
-    } else {
-      fill_normal(exec, seed, parameter, {.mean = 0.0f, .deviation = 0.02f});
-    }
-  }
-}
-
-std::vector<Parameter> Gate::parameters(const std::string& prefix) {
-  const MiniMaxM2Config& config = config_->architecture;
-  const std::int64_t experts = config.num_local_experts;
-  std::vector<Parameter> list{
-      {.name = prefix + "gate", .shape = {experts, config.hidden_size}, .weight = &weight, .keep_float32 = true}};
-  if (config.use_routing_bias) {
-    list.push_back(
-        {.name = prefix + "selection_bias", .shape = {experts}, .vector = &selection_bias, .keep_float32 = true});
+std::vector<Parameter> Gate::parameters(const ParameterSchemas& schemas, const std::string& prefix) {
+  std::vector<Parameter> list{{.schema = schemas.at(prefix + "gate"), .weight = &weight}};
+  if (const ParameterSchema* const bias = schemas.find(prefix + "selection_bias")) {
+    list.push_back({.schema = *bias, .vector = &selection_bias});
   }
   return list;
 }

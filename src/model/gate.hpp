@@ -24,11 +24,8 @@ class Gate {
   void forward(const ExecSpace& exec, View2D<const T> x_TD, View1D<const std::uint8_t> skip_experts_T,
                const Routing& routing) const;
 
-  /// The weight normal with deviation 0.02, the selection bias 0.
-  void init_weights(const ExecSpace& exec, std::uint64_t seed, const std::string& prefix);
-
   /// Names begin with `prefix`, "layers/<i>/moe/".
-  std::vector<Parameter> parameters(const std::string& prefix);
+  std::vector<Parameter> parameters(const ParameterSchemas& schemas, const std::string& prefix);
 
   Weight weight;                 ///< (E, D)
   View1D<float> selection_bias;  ///< `e_score_correction_bias`; empty when use_routing_bias is false

@@ -7,7 +7,6 @@
 #include "kernels/gemm/grouped_gemm.hpp"
 #include "kernels/gemm/grouped_swiglu.hpp"
 #include "kernels/rowwise/swiglu.hpp"
-#include "model/initialize.hpp"
 
 namespace m2 {
 
@@ -30,30 +29,9 @@ void GroupedExperts::forward(const ExecSpace& exec, const ExpertRows<T>& rows) c
   multiply(rows.activated_RF, down, rows.y_RD);
 }
 
-void GroupedExperts::init_weights(const ExecSpace& exec, std::uint64_t seed, const std::string& prefix) {
-  for (const Parameter& parameter : parameters(prefix)) {
-    for (int i = 0; i < std::ssize(experts_); ++i) {
-      fill_normal_expert(exec, seed, parameter, i, {.mean = 0.0f, .deviation = 0.02f});
-    }
-  }
-}
-
-std::vector<Parameter> GroupedExperts::parameters(const std::string& prefix) {
-  const MiniMaxM2Config& config = config_->architecture;
-  const std::int64_t local = std::ssize(experts_), hidden = config.hidden_size, inner = config.intermediate_size;
-  return {{.name = prefix + "gate_up",
-           .shape = {local, 2 * inner, hidden},
-           .weight = &gate_up,
-           .may_be_fp8 = true,
-           .num_row_parts = 2,
-           .experts = experts_,
-           .num_experts = config.num_local_experts},
-          {.name = prefix + "down",
-           .shape = {local, hidden, inner},
-           .weight = &down,
-           .may_be_fp8 = true,
-           .experts = experts_,
-           .num_experts = config.num_local_experts}};
+std::vector<Parameter> GroupedExperts::parameters(const ParameterSchemas& schemas, const std::string& prefix) {
+  return {{.schema = schemas.at(prefix + "gate_up"), .weight = &gate_up, .experts = experts_},
+          {.schema = schemas.at(prefix + "down"), .weight = &down, .experts = experts_}};
 }
 
 template void GroupedExperts::forward<float>(const ExecSpace&, const ExpertRows<float>&) const;

@@ -25,11 +25,8 @@ class GroupedExperts {
   template <class T>
   void forward(const ExecSpace& exec, const ExpertRows<T>& rows) const;
 
-  /// Normal with deviation 0.02; an expert gets the same numbers wherever it lies.
-  void init_weights(const ExecSpace& exec, std::uint64_t seed, const std::string& prefix);
-
   /// Names begin with `prefix`, "layers/<i>/moe/experts/".
-  std::vector<Parameter> parameters(const std::string& prefix);
+  std::vector<Parameter> parameters(const ParameterSchemas& schemas, const std::string& prefix);
 
   Weight gate_up;  ///< (L, 2F, D): gate (`w1`) over up (`w3`)
   Weight down;     ///< (L, D, F): `w2`

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/initialize.hpp"
 
+#include <cmath>
 #include <string_view>
+
+#include "kernels/weights/random_fill.hpp"
 
 namespace m2 {
 namespace {
@@ -13,32 +16,40 @@ std::uint32_t stream_of(std::string_view name) {
   return hash;
 }
 
-}  // namespace
-
-void fill_normal(const ExecSpace& exec, std::uint64_t seed, const Parameter& parameter,
-                 NormalDistribution distribution) {
-  const RandomStream stream{.seed = seed, .stream = stream_of(parameter.name)};
-  if (parameter.weight) {
-    fill_normal(exec, stream, distribution, /*index_offset=*/0, *parameter.weight);
-  } else {
-    fill_normal(exec, stream, distribution, /*index_offset=*/0, *parameter.vector);
+// Each expert by its place in the whole stack, wherever it is.
+void fill_experts(const ExecSpace& exec, RandomStream stream, NormalDistribution distribution,
+                  const Parameter& parameter) {
+  for (int i = 0; i < std::ssize(parameter.experts); ++i) {
+    const Weight expert = parameter.weight->matrix(i);
+    const std::int64_t size = std::int64_t(expert.num_rows()) * expert.num_columns();
+    fill_normal(exec, stream, distribution, parameter.experts[i] * size, expert);
   }
 }
 
-void fill_normal_expert(const ExecSpace& exec, std::uint64_t seed, const Parameter& parameter, int i,
-                        NormalDistribution distribution) {
-  const RandomStream stream{.seed = seed, .stream = stream_of(parameter.name)};
-  const Weight expert = parameter.weight->matrix(i);
-  const std::int64_t size = std::int64_t(expert.num_rows()) * expert.num_columns();
-  fill_normal(exec, stream, distribution, parameter.experts[i] * size, expert);
+}  // namespace
+
+void initialize_parameter(const ExecSpace& exec, std::uint64_t seed, const Parameter& parameter) {
+  const RandomStream stream{.seed = seed, .stream = stream_of(parameter.name())};
+  const auto normal = [&](NormalDistribution distribution) {
+    fill_normal(exec, stream, distribution, /*index_offset=*/0, *parameter.weight);
+  };
+  switch (parameter.schema.kind) {
+    case ParameterKind::embedding:
+      return normal({.mean = 0.0f, .deviation = 1.0f});
+    case ParameterKind::norm:
+      return Kokkos::deep_copy(exec, *parameter.vector, 1.0f);
+    case ParameterKind::attention:
+      return normal({.mean = 0.0f, .deviation = 0.02f, .bound = 2.0f});
+    case ParameterKind::router:
+      if (parameter.vector) return Kokkos::deep_copy(exec, *parameter.vector, 0.0f);
+      return normal({.mean = 0.0f, .deviation = 0.02f});
+    case ParameterKind::experts:
+      return fill_experts(exec, stream, {.mean = 0.0f, .deviation = 0.02f}, parameter);
+    case ParameterKind::head: {
+      const float deviation = 1.0f / std::sqrt(float(parameter.schema.shape[1]));
+      return normal({.mean = 0.0f, .deviation = deviation, .bound = 3 * deviation});
+    }
+  }
 }
-
-DType initial_dtype(const Parameter& parameter, DType dtype, DType model_dtype) {
-  return dtype == DType::float8_e4m3fn && !parameter.may_be_fp8 ? model_dtype : dtype;
-}
-
-void fill_ones(const ExecSpace& exec, const Parameter& parameter) { Kokkos::deep_copy(exec, *parameter.vector, 1.0f); }
-
-void fill_zeros(const ExecSpace& exec, const Parameter& parameter) { Kokkos::deep_copy(exec, *parameter.vector, 0.0f); }
 
 }  // namespace m2

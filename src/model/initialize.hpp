@@ -3,26 +3,15 @@
 
 #include <cstdint>
 
-#include "kernels/weights/random_fill.hpp"
 #include "model/parameter.hpp"
 
 namespace m2 {
 
-/// Fills a parameter with random numbers that depend on `seed`, its name and the element's place alone: the same for
-/// any number of threads and ranks and in whatever order the parameters are filled.
-void fill_normal(const ExecSpace& exec, std::uint64_t seed, const Parameter& parameter,
-                 NormalDistribution distribution);
-
-/// The same for local expert i of a stack, by its place in the whole stack.
-void fill_normal_expert(const ExecSpace& exec, std::uint64_t seed, const Parameter& parameter, int i,
-                        NormalDistribution distribution);
-
-/// What a parameter of a model with random weights is stored as when its weights shall be `dtype`: FP8 only where a
-/// checkpoint may hold FP8, `model_dtype` elsewhere.
-DType initial_dtype(const Parameter& parameter, DType dtype, DType model_dtype);
-
-/// Fills a vector with ones, or zeros.
-void fill_ones(const ExecSpace& exec, const Parameter& parameter);
-void fill_zeros(const ExecSpace& exec, const Parameter& parameter);
+/// Fills a parameter, which must have memory, with NeMo AutoModel's distribution for its kind (facts in docs/model.md):
+/// embedding normal with deviation 1, attention with 0.02 within 2, router and experts with 0.02, head with
+/// 1 / sqrt(hidden) within three deviations; norms 1, selection bias 0. Each number depends on `seed`, the parameter's
+/// name and the element's place in the whole model alone: the same for any number of threads and ranks and in whatever
+/// order the parameters are filled.
+void initialize_parameter(const ExecSpace& exec, std::uint64_t seed, const Parameter& parameter);
 
 }  // namespace m2

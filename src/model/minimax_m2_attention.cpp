@@ -7,7 +7,6 @@
 #include "kernels/attention/attention.hpp"
 #include "kernels/attention/rope.hpp"
 #include "kernels/rowwise/rms_norm.hpp"
-#include "model/initialize.hpp"
 
 namespace m2 {
 
@@ -36,27 +35,13 @@ void MiniMaxM2Attention::forward(const ExecSpace& exec, View2D<const T> x_TD, co
   project(attended_TN, o_proj, out_TD);
 }
 
-void MiniMaxM2Attention::init_weights(const ExecSpace& exec, std::uint64_t seed, const std::string& prefix) {
-  for (const Parameter& parameter : parameters(prefix)) {
-    if (parameter.vector) {
-      fill_ones(exec, parameter);
-    } else {
-      fill_normal(exec, seed, parameter, {.mean = 0.0f, .deviation = 0.02f, .bound = 2.0f});
-    }
-  }
-}
-
-std::vector<Parameter> MiniMaxM2Attention::parameters(const std::string& prefix) {
-  const MiniMaxM2Config& config = config_->architecture;
-  const std::int64_t hidden = config.hidden_size;
-  const std::int64_t q = std::int64_t(config.num_attention_heads) * config.head_dim;
-  const std::int64_t kv = std::int64_t(config.num_key_value_heads) * config.head_dim;
-  return {{.name = prefix + "q_proj", .shape = {q, hidden}, .weight = &q_proj, .may_be_fp8 = true},
-          {.name = prefix + "k_proj", .shape = {kv, hidden}, .weight = &k_proj, .may_be_fp8 = true},
-          {.name = prefix + "v_proj", .shape = {kv, hidden}, .weight = &v_proj, .may_be_fp8 = true},
-          {.name = prefix + "o_proj", .shape = {hidden, q}, .weight = &o_proj, .may_be_fp8 = true},
-          {.name = prefix + "q_norm", .shape = {q}, .vector = &q_norm},
-          {.name = prefix + "k_norm", .shape = {kv}, .vector = &k_norm}};
+std::vector<Parameter> MiniMaxM2Attention::parameters(const ParameterSchemas& schemas, const std::string& prefix) {
+  return {{.schema = schemas.at(prefix + "q_proj"), .weight = &q_proj},
+          {.schema = schemas.at(prefix + "k_proj"), .weight = &k_proj},
+          {.schema = schemas.at(prefix + "v_proj"), .weight = &v_proj},
+          {.schema = schemas.at(prefix + "o_proj"), .weight = &o_proj},
+          {.schema = schemas.at(prefix + "q_norm"), .vector = &q_norm},
+          {.schema = schemas.at(prefix + "k_norm"), .vector = &k_norm}};
 }
 
 template void MiniMaxM2Attention::forward<float>(const ExecSpace&, View2D<const float>, const PackedBatch&,

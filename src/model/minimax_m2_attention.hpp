@@ -25,11 +25,8 @@ class MiniMaxM2Attention {
   void forward(const ExecSpace& exec, View2D<const T> x_TD, const PackedBatch& batch, const KvPages<T>& cache,
                const AttentionActivations<T>& buffers, View2D<T> out_TD) const;
 
-  /// Projections normal with deviation 0.02, norms 1 (NeMo AutoModel's initialisation).
-  void init_weights(const ExecSpace& exec, std::uint64_t seed, const std::string& prefix);
-
   /// Names begin with `prefix`, "layers/<i>/attention/".
-  std::vector<Parameter> parameters(const std::string& prefix);
+  std::vector<Parameter> parameters(const ParameterSchemas& schemas, const std::string& prefix);
 
   Weight q_proj, k_proj, v_proj, o_proj;
   View1D<float> q_norm, k_norm;

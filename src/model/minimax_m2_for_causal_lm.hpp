@@ -68,9 +68,9 @@ class MiniMaxM2ForCausalLM {
   void set_input_embeddings(const Weight& weight);
   void set_output_embeddings(const Weight& weight);
 
-  /// Allocates every parameter as `dtype` (the router stays float32) and fills it with random numbers of NeMo
-  /// AutoModel's distributions, the same for any number of threads and ranks. float8_e4m3fn: blocks with scales where a
-  /// released checkpoint has them, dtype() elsewhere.
+  /// Allocates every parameter, as a checkpoint of `dtype` is held (held_dtype() says how), and fills it with random
+  /// numbers of NeMo AutoModel's distributions, the same for any number of threads and ranks. float8_e4m3fn: blocks
+  /// with scales where a released checkpoint has them, dtype() elsewhere; the router is float32.
   void initialize_weights(DType dtype, std::uint64_t seed);
   /// What from_config() takes: float8_e4m3fn where the configuration is quantised, else dtype().
   DType weight_dtype() const { return config().quantization ? DType::float8_e4m3fn : dtype_; }
@@ -86,6 +86,7 @@ class MiniMaxM2ForCausalLM {
   /// Writes a Hugging Face folder with the weights as they are. Defined in the library KokkosM2::checkpoint.
   void save_pretrained(const std::string& folder) const;
 
+  /// In the order of ParameterSchemas.
   std::vector<Parameter> parameters();
 
   const MiniMaxM2Config& config() const { return model.config().architecture; }

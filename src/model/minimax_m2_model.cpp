@@ -7,7 +7,6 @@
 #include "core/host_copy.hpp"
 #include "kernels/rowwise/embedding.hpp"
 #include "kernels/rowwise/rms_norm.hpp"
-#include "model/initialize.hpp"
 
 namespace m2 {
 namespace {
@@ -62,13 +61,6 @@ std::int64_t MiniMaxM2Model::workspace_bytes(std::int64_t num_tokens) const {
   return counter.peak_bytes();
 }
 
-void MiniMaxM2Model::init_weights(const ExecSpace& exec, std::uint64_t seed) {
-  const Parameter embedding = parameters().front();
-  fill_normal(exec, seed, embedding, {.mean = 0.0f, .deviation = 1.0f});
-  Kokkos::deep_copy(exec, norm, 1.0f);
-  for (Block& block : layers) block.init_weights(exec, seed);
-}
-
 void MiniMaxM2Model::count_expert_load(const ExecSpace& exec) {
   for (Block& block : layers) {
     block.mlp.load_E =
@@ -84,14 +76,10 @@ std::vector<std::vector<std::int64_t>> MiniMaxM2Model::expert_load(const ExecSpa
   return load;
 }
 
-std::vector<Parameter> MiniMaxM2Model::parameters() {
-  const MiniMaxM2Config& config = config_->architecture;
-  std::vector<Parameter> list{
-      {.name = "embed_tokens", .shape = {config.vocab_size, config.hidden_size}, .weight = &embed_tokens},
-      {.name = "norm", .shape = {config.hidden_size}, .vector = &norm}};
-  for (Block& block : layers) {
-    for (Parameter& parameter : block.parameters()) list.push_back(std::move(parameter));
-  }
+std::vector<Parameter> MiniMaxM2Model::parameters(const ParameterSchemas& schemas) {
+  std::vector<Parameter> list{{.schema = schemas.at("embed_tokens"), .weight = &embed_tokens}};
+  for (Block& block : layers) append(list, block.parameters(schemas));
+  list.push_back({.schema = schemas.at("norm"), .vector = &norm});
   return list;
 }
 

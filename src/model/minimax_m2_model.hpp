@@ -34,10 +34,8 @@ class MiniMaxM2Model {
   template <class T>
   std::int64_t workspace_bytes(std::int64_t num_tokens) const;
 
-  /// Embedding normal with deviation 1, norms 1, and init_weights of each block (NeMo AutoModel's initialisation).
-  void init_weights(const ExecSpace& exec, std::uint64_t seed);
-
-  std::vector<Parameter> parameters();
+  /// All but the head's, in the order of the schemas.
+  std::vector<Parameter> parameters(const ParameterSchemas& schemas);
 
   const ModelConfig& config() const { return *config_; }
   /// nullptr where all experts are in this process.

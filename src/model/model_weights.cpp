@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a model's weights: allocated, filled with random numbers, replaced, laid out for the processor.
-#include <cmath>
 #include <string_view>
 
 #include "model/initialize.hpp"
@@ -9,39 +8,37 @@
 namespace m2 {
 namespace {
 
-void require_embedding(const char* name, const Weight& weight, const MiniMaxM2Config& config) {
-  M2_REQUIRE(weight.num_matrices() == 1 && weight.num_rows() == config.vocab_size &&
-                 weight.num_columns() == config.hidden_size,
-             "{}: found {} x {} x {}, expected 1 x {} x {}", name, weight.num_matrices(), weight.num_rows(),
-             weight.num_columns(), config.vocab_size, config.hidden_size);
+void require_embedding(const char* name, const Weight& weight, const ParameterSchema& schema) {
+  M2_REQUIRE(
+      weight.num_matrices() == 1 && weight.num_rows() == schema.shape[0] && weight.num_columns() == schema.shape[1],
+      "{}: found {} x {} x {}, expected 1 x {} x {}", name, weight.num_matrices(), weight.num_rows(),
+      weight.num_columns(), schema.shape[0], schema.shape[1]);
   M2_REQUIRE(weight.dtype() != DType::float8_e4m3fn, "{}: found float8_e4m3fn, expected float32 or bfloat16", name);
 }
 
 }  // namespace
 
 void MiniMaxM2ForCausalLM::set_input_embeddings(const Weight& weight) {
-  require_embedding("set_input_embeddings", weight, config());
+  require_embedding("set_input_embeddings", weight, ParameterSchemas(config()).at("embed_tokens"));
   model.embed_tokens = weight;
 }
 
 void MiniMaxM2ForCausalLM::set_output_embeddings(const Weight& weight) {
-  require_embedding("set_output_embeddings", weight, config());
+  require_embedding("set_output_embeddings", weight, ParameterSchemas(config()).at("lm_head"));
   lm_head = weight;
 }
 
 void MiniMaxM2ForCausalLM::initialize_weights(DType dtype, std::uint64_t seed) {
   M2_REQUIRE(dtype == DType::float32 || dtype == DType::bfloat16 || dtype == DType::float8_e4m3fn,
              "initialize_weights: dtype {} is not float32, bfloat16 or float8_e4m3fn", name(dtype));
-  for (Parameter& parameter : parameters()) parameter.allocate(exec_, initial_dtype(parameter, dtype, dtype_));
+  for (Parameter& parameter : parameters()) parameter.allocate(exec_, held_dtype(parameter.schema, dtype, dtype_));
   init_weights(seed);
   interleave_weights();
 }
 
 void MiniMaxM2ForCausalLM::init_weights(std::uint64_t seed) {
   deinterleave_weights();
-  model.init_weights(exec_, seed);
-  const float deviation = 1.0f / std::sqrt(float(config().hidden_size));
-  fill_normal(exec_, seed, parameters().back(), {.mean = 0.0f, .deviation = deviation, .bound = 3 * deviation});
+  for (const Parameter& parameter : parameters()) initialize_parameter(exec_, seed, parameter);
 }
 
 void MiniMaxM2ForCausalLM::require_providers() const {
@@ -75,12 +72,14 @@ void MiniMaxM2ForCausalLM::deinterleave_weights() {
 }
 
 std::vector<Parameter> MiniMaxM2ForCausalLM::parameters() {
-  std::vector<Parameter> list = model.parameters();
-  list.push_back({.name = "lm_head", .shape = {config().vocab_size, config().hidden_size}, .weight = &lm_head});
+  const ParameterSchemas schemas(config());
+  std::vector<Parameter> list = model.parameters(schemas);
+  list.push_back({.schema = schemas.at("lm_head"), .weight = &lm_head});
   for (Parameter& parameter : list) {
-    const GemmProvider provider = parameter.experts.empty() ? backend().linear : backend().experts;
-    parameter.may_be_panels = parameter.weight && parameter.weight != &model.embed_tokens &&
-                              dtype_ == DType::bfloat16 && provider == GemmProvider::kokkos;
+    const ParameterKind kind = parameter.schema.kind;
+    const GemmProvider provider = kind == ParameterKind::experts ? backend().experts : backend().linear;
+    parameter.may_be_panels = parameter.weight && kind != ParameterKind::embedding && dtype_ == DType::bfloat16 &&
+                              provider == GemmProvider::kokkos;
   }
   return list;
 }

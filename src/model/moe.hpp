@@ -41,15 +41,10 @@ class MoE {
         dispatcher_);
   }
 
-  void init_weights(const ExecSpace& exec, std::uint64_t seed, const std::string& prefix) {
-    gate.init_weights(exec, seed, prefix);
-    experts.init_weights(exec, seed, prefix + "experts/");
-  }
-
   /// Names begin with `prefix`, "layers/<i>/moe/".
-  std::vector<Parameter> parameters(const std::string& prefix) {
-    std::vector<Parameter> list = gate.parameters(prefix);
-    for (Parameter& parameter : experts.parameters(prefix + "experts/")) list.push_back(std::move(parameter));
+  std::vector<Parameter> parameters(const ParameterSchemas& schemas, const std::string& prefix) {
+    std::vector<Parameter> list = gate.parameters(schemas, prefix);
+    append(list, experts.parameters(schemas, prefix + "experts/"));
     return list;
   }
 

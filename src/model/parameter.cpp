@@ -1,59 +1,68 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/parameter.hpp"
 
+#include <algorithm>
+#include <functional>
+#include <iterator>
+#include <numeric>
+#include <utility>
+
 namespace m2 {
 namespace {
 
+// Of the matrices that are here: a single one is a stack of one.
 struct Extents {
-  std::int64_t num_matrices, num_rows, num_columns;
+  int num_matrices, num_rows, num_columns;
 };
 
 Extents extents(const Parameter& parameter) {
-  const auto& shape = parameter.shape;
-  return shape.size() == 3 ? Extents{shape[0], shape[1], shape[2]} : Extents{1, shape[0], shape[1]};
+  const std::vector<std::int64_t> shape = parameter.local_shape();
+  return {shape.size() == 3 ? int(shape[0]) : 1, int(shape.end()[-2]), int(shape.end()[-1])};
+}
+
+std::int64_t product(const std::vector<std::int64_t>& shape) {
+  return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
 }
 
 }  // namespace
 
-std::vector<std::int64_t> Parameter::global_shape() const {
-  std::vector<std::int64_t> global = shape;
-  if (global.size() == 3) global[0] = num_experts;
-  return global;
+std::vector<std::int64_t> Parameter::local_shape() const {
+  std::vector<std::int64_t> shape = schema.shape;
+  if (schema.is_expert_stack()) shape[0] = std::ssize(experts);
+  return shape;
 }
 
 WeightLayout Parameter::layout(DType dtype) const {
-  if (!may_be_panels || keep_float32) return WeightLayout::rows;
+  if (!may_be_panels) return WeightLayout::rows;
   const auto [num_matrices, num_rows, num_columns] = extents(*this);
-  return panels_fit(dtype, int(num_rows), int(num_columns), num_row_parts) ? WeightLayout::panels : WeightLayout::rows;
+  return panels_fit(dtype, num_rows, num_columns, schema.num_row_parts) ? WeightLayout::panels : WeightLayout::rows;
 }
 
 void Parameter::allocate(const ExecSpace& exec, DType dtype, WeightLayout layout) {
+  const std::string label = "m2::" + name();
   if (vector) {
-    *vector = View1D<float>(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "m2::" + name), shape[0]);
+    *vector = View1D<float>(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, label), schema.shape[0]);
     return;
   }
   const auto [num_matrices, num_rows, num_columns] = extents(*this);
-  *weight = Weight::allocate(exec, keep_float32 ? DType::float32 : dtype, int(num_matrices), int(num_rows),
-                             int(num_columns), "m2::" + name, num_row_parts, layout);
+  *weight = Weight::allocate(exec, dtype, num_matrices, num_rows, num_columns, label, schema.num_row_parts, layout);
 }
 
 void Parameter::set_dtype(DType dtype) {
   if (vector) return;
   const auto [num_matrices, num_rows, num_columns] = extents(*this);
-  *weight =
-      Weight::without_memory(keep_float32 ? DType::float32 : dtype, int(num_matrices), int(num_rows), int(num_columns));
+  *weight = Weight::without_memory(dtype, num_matrices, num_rows, num_columns);
 }
 
 std::int64_t Parameter::storage_bytes(DType dtype) const {
-  if (vector) return shape[0] * std::int64_t(sizeof(float));
-  const auto [num_matrices, num_rows, num_columns] = extents(*this);
-  const std::int64_t values = num_matrices * num_rows * num_columns;
-  const DType stored = keep_float32 ? DType::float32 : dtype;
-  const std::int64_t scales =
-      stored == DType::float8_e4m3fn
-          ? num_matrices * Weight::num_scale_rows(num_rows, num_row_parts) * Weight::num_scale_columns(num_columns)
-          : 0;
-  return values * std::int64_t(size_bytes(stored)) + scales * std::int64_t(sizeof(float));
+  const std::vector<std::int64_t> shape = local_shape();
+  const std::int64_t bytes = product(shape) * std::int64_t(size_bytes(dtype));
+  if (dtype != DType::float8_e4m3fn) return bytes;
+  return bytes + product(scale_shape(shape, schema.num_row_parts)) * std::int64_t(sizeof(float));
+}
+
+void append(std::vector<Parameter>& list, std::vector<Parameter> more) {
+  std::ranges::move(more, std::back_inserter(list));
 }
 
 }  // namespace m2

@@ -7,35 +7,37 @@
 
 #include "core/dtype.hpp"
 #include "kernels/weights/weight.hpp"
+#include "model/parameter_schema.hpp"
 
 namespace m2 {
 
-/// One parameter of a model: where it lives and what a checkpoint must hold for it. Either `weight` (a matrix, or a
-/// stack of them) or `vector` (always float32) is set.
+/// A parameter of a model in this process: what it is, and where its numbers are. Either `weight` (a matrix, or a stack
+/// of them) or `vector` (always float32) is set.
 struct Parameter {
-  std::string name;                 ///< as in the HDF5 file below /model, for example "layers/3/attention/q_proj"
-  std::vector<std::int64_t> shape;  ///< (out, in), (experts, out, in) or (width): what lies in this process
+  ParameterSchema schema;
   Weight* weight = nullptr;
   View1D<float>* vector = nullptr;
-  bool keep_float32 = false;  ///< the router: stored as float32 whatever the model's dtype is
-  bool may_be_fp8 = false;    ///< an FP8 checkpoint may hold it as blocks with scales
-  int num_row_parts = 1;      ///< matrices lying on top of one another (gate over up), each with FP8 blocks of its own
-  std::vector<int> experts = {};  ///< of a stack: which of the model's experts lie here, ascending
-  int num_experts = 0;            ///< of a stack: how many the model has
+  std::vector<int> experts = {};  ///< of an expert stack: which of the model's are here, ascending
   bool may_be_panels = false;     ///< nothing but gemm and grouped_gemm reads it, with a provider that takes panels
 
-  /// The shape in a checkpoint, which holds every expert.
-  std::vector<std::int64_t> global_shape() const;
+  const std::string& name() const { return schema.name; }
+  /// The schema's shape, with as many experts as are here.
+  std::vector<std::int64_t> local_shape() const;
+  /// What it is held in; it must have memory, or a dtype by set_dtype().
+  DType dtype() const { return weight ? weight->dtype() : DType::float32; }
 
   /// How a weight of `dtype` lies in memory when the model runs.
   WeightLayout layout(DType dtype) const;
 
-  /// Gives the weight memory of `dtype`, uninitialised; `layout`: how it will be filled.
+  /// Gives the parameter memory of `dtype`, which held_dtype() says, uninitialised; `layout`: how it will be filled.
   void allocate(const ExecSpace& exec, DType dtype, WeightLayout layout = WeightLayout::rows);
   /// Gives the weight dtype and shape without memory, for workspace_bytes() of a model that is not loaded yet.
   void set_dtype(DType dtype);
-  /// Bytes it takes as `dtype`, block scales included.
+  /// Bytes it takes in this process as `dtype`, block scales included.
   std::int64_t storage_bytes(DType dtype) const;
 };
+
+/// Adds the parameters of a part of a model to those before it.
+void append(std::vector<Parameter>& list, std::vector<Parameter> more);
 
 }  // namespace m2

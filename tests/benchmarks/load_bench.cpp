@@ -66,12 +66,10 @@ std::int64_t peak_resident_bytes() {
 // This rank's even share of the experts.
 void hold_own_experts(std::vector<Parameter>& parameters, int num_experts, const Communicator& world) {
   for (Parameter& parameter : parameters) {
-    if (parameter.shape.size() != 3) continue;
-    parameter.num_experts = num_experts;
+    if (!parameter.schema.is_expert_stack()) continue;
     parameter.experts.clear();
     const int begin = num_experts * world.rank() / world.size(), end = num_experts * (world.rank() + 1) / world.size();
     for (int expert = begin; expert < end; ++expert) parameter.experts.push_back(expert);
-    parameter.shape[0] = end - begin;
   }
 }
 
@@ -87,7 +85,8 @@ void run(Communicator& world, const Arguments& arguments) {
                       {.world = &world, .shared_reads = arguments.shared_reads, .read_bytes = arguments.read_bytes});
   world.barrier();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  const std::int64_t own_bytes = parameter_bytes(*source, parameters, model.dtype());
+  std::int64_t own_bytes = 0;
+  for (const Parameter& parameter : parameters) own_bytes += parameter.storage_bytes(parameter.dtype());
   const std::int64_t above_bytes = world.max_values(std::vector{peak_resident_bytes() - own_bytes})[0];
   if (world.rank() != 0) return;
   fmt::print("{:.3f} {:.3f} {:.3f}\n", seconds, double(result.bytes) / 1e9, double(above_bytes) / 1e9);

@@ -62,7 +62,7 @@ struct HuggingFaceFolder {
   void write(const std::string& folder) const {
     std::filesystem::create_directories(folder);
     for (const auto& [name, text] : texts) write_text_file_atomically(folder + "/" + name, text);
-    std::vector<TensorPlan> plans;
+    std::vector<TensorEntry> plans;
     for (const auto& [name, tensor] : tensors) plans.push_back({name, tensor.dtype, tensor.shape});
     SafetensorsWriter writer(folder + "/model.safetensors", plans, {{"format", "pt"}});
     std::size_t index = 0;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "checkpoint/formats/hugging_face_sink.hpp"
+#include "checkpoint/name_map.hpp"
 #include "checkpoint/tensor_source.hpp"
 
 namespace m2::test {
@@ -28,10 +29,10 @@ inline void write_synthetic_checkpoint(const std::string& folder, MiniMaxM2Confi
                                        std::uint64_t max_shard_bytes) {
   if (dtype == DType::float8_e4m3fn) config.quantization = released_quantization();
   std::vector<StoredTensor> tensors;
-  for (const NativeTensor& tensor : native_tensors(config)) {
-    const DType other = tensor.kind == TensorKind::router ? DType::float32 : DType::bfloat16;
-    tensors.push_back({tensor, tensor.may_be_fp8 ? dtype : other, {}});
-    if (tensors.back().dtype == DType::float8_e4m3fn) tensors.push_back({scales_of(tensor), DType::float32, {}});
+  const ParameterSchemas schemas(config);
+  for (const ParameterSchema& schema : schemas.list()) {
+    const DType other = schema.kind == ParameterKind::router ? DType::float32 : DType::bfloat16;
+    append_with_scales(tensors, stored_tensor(schema, schema.may_be_fp8() ? dtype : other));
   }
   HuggingFaceSink sink(folder, {{kConfigFile, config.to_json()}}, tensors, max_shard_bytes);
   const std::vector<std::byte> bytes = random_finite_bytes(std::size_t{1} << 22);

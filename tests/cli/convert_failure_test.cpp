@@ -97,7 +97,7 @@ TEST_F(ConvertFailure, AnAlteredWeightIsADefectByName) {
 TEST_F(ConvertFailure, AnAlteredDescriptionIsRefused) {
   const std::string file = imported();
   std::string bytes = read_bytes(file);
-  bytes[100] ^= 1;  // in the table of the seal
+  bytes[100] ^= 1;  // in the table of the manifest
   write_bytes(file, bytes);
   for (const std::string command : {"info ", "verify "}) {
     EXPECT_THAT(refusal(command + file), AllOf(HasSubstr(file), HasSubstr("altered")));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A checkpoint file: any bytes open as one, and then all its datasets can be read, or give an Error. Random bytes end
-// at the hashes of the seal, so the input is also taken as changes to the seal of a small whole file, with hashes that
-// are right again. libhdf5 sees its own descriptions as it wrote them: they are not what it must be trusted with.
+// at the hashes of the manifest, so the input is also taken as changes to the manifest of a small whole file, with
+// hashes that are right again. libhdf5 sees its own descriptions as it wrote them: they are not what it must be trusted
+// with.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -16,11 +17,11 @@
 #include "io/file.hpp"
 #include "io/hash.hpp"
 #include "io/hdf5.hpp"
-#include "io/hdf5_seal.hpp"
+#include "io/hdf5_manifest.hpp"
 
 namespace {
 
-// Places in the seal (docs/checkpoint.md).
+// Places in the manifest (docs/checkpoint.md).
 constexpr std::size_t kBlockBytesAt = 16, kBlockHashAt = 48, kTableAt = 56;
 constexpr std::size_t kNumDatasets = 3;
 constexpr std::size_t kTableEnd = kTableAt + kNumDatasets * sizeof(m2::Extent);
@@ -69,7 +70,7 @@ std::string with_sorted_table(std::string bytes) {
   return with_block_hash(std::move(bytes));
 }
 
-// Inside the file and apart from one another: what write_seal() may be asked for.
+// Inside the file and apart from one another: what write_manifest() may be asked for.
 bool are_apart(const std::vector<m2::Extent>& sorted, std::uint64_t begin, std::uint64_t end) {
   return std::ranges::all_of(sorted, [&](const m2::Extent& extent) {
     if (extent.offset < begin || extent.offset > end || extent.size_bytes > end - extent.offset) return false;
@@ -92,12 +93,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (file.open_and_read() != (with_sorted_table(changed) == with_sorted_table(whole))) std::abort();
 
   // The same table with all hashes right: now it is its difference from what libhdf5 finds that must be noticed.
-  const m2::Seal seal{number_at(whole, kBlockBytesAt), table_of(changed)};
-  if (!are_apart(seal.data, seal.user_block_bytes, whole.size())) return 0;
+  const m2::Manifest manifest{number_at(whole, kBlockBytesAt), table_of(changed)};
+  if (!are_apart(manifest.data, manifest.user_block_bytes, whole.size())) return 0;
   file.write(whole);
-  m2::write_seal(m2::File(file.path(), m2::File::Mode::update), seal);
+  m2::write_manifest(m2::File(file.path(), m2::File::Mode::update), manifest);
   const auto right = table_of(whole);
-  const bool is_right = std::memcmp(seal.data.data(), right.data(), kTableEnd - kTableAt) == 0;
+  const bool is_right = std::memcmp(manifest.data.data(), right.data(), kTableEnd - kTableAt) == 0;
   if (file.open_and_read() != is_right) std::abort();
   return 0;
 }

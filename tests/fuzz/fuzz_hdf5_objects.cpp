@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files that libhdf5 wrote well and this project would not: other types, shapes, layouts, attributes and links, under a
-// right seal. Each opens as a checkpoint or gives an Error. The input chooses what is in the file.
+// right manifest of checksums. Each opens as a checkpoint or gives an Error. The input chooses what is in the file.
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -12,7 +12,7 @@
 #include "fuzz/scratch_file.hpp"
 #include "io/file.hpp"
 #include "io/hdf5_handle.hpp"
-#include "io/hdf5_seal.hpp"
+#include "io/hdf5_manifest.hpp"
 
 namespace {
 
@@ -132,7 +132,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } catch (const m2::Error&) {  // libhdf5 would not make that
     return 0;
   }
-  m2::write_seal(m2::File(file.path(), m2::File::Mode::update), {kUserBlockBytes, extents});
+  m2::write_manifest(m2::File(file.path(), m2::File::Mode::update), {kUserBlockBytes, extents});
   file.open_and_read();
   return 0;
 }

@@ -49,7 +49,7 @@ class Hdf5Damage : public ::testing::Test {
   }
 
   /// A forged user block whose own hash is right.
-  static std::string resealed(std::string bytes) {
+  static std::string rehashed(std::string bytes) {
     std::uint64_t block_bytes = 0;
     std::memcpy(&block_bytes, bytes.data() + 16, sizeof(block_bytes));
     std::memset(bytes.data() + 48, 0, 8);
@@ -65,7 +65,7 @@ class Hdf5Damage : public ::testing::Test {
 
 TEST_F(Hdf5Damage, WholeFileIsFine) {
   EXPECT_EQ(message_of(whole_), "");
-  EXPECT_EQ(message_of(resealed(whole_)), "");
+  EXPECT_EQ(message_of(rehashed(whole_)), "");
 }
 
 TEST_F(Hdf5Damage, TruncatedFileSaysFoundAndExpectedBytes) {
@@ -128,11 +128,11 @@ TEST_F(Hdf5Damage, DamagedSlabIsNamed) {
 // A table that lies but has the right hash does not get through to libhdf5.
 TEST_F(Hdf5Damage, ForgedTableIsRefused) {
   constexpr std::size_t kTable = 56;
-  EXPECT_THAT(message_of(resealed(with_number(kTable, ~0ull))), HasSubstr("overlap others or leave the file's"));
-  EXPECT_THAT(message_of(resealed(with_number(kTable + 8, ~0ull))), HasSubstr("overlap others or leave the file's"));
-  EXPECT_THAT(message_of(resealed(with_number(kTable + 8, 0))), HasSubstr("data of 0 bytes"));
-  EXPECT_THAT(message_of(resealed(with_number(kTable, 0))), HasSubstr("overlap others or leave the file's"));
-  EXPECT_THAT(message_of(resealed(with_number(kTable + 8, 12))), HasSubstr("the description of the datasets differs"));
+  EXPECT_THAT(message_of(rehashed(with_number(kTable, ~0ull))), HasSubstr("overlap others or leave the file's"));
+  EXPECT_THAT(message_of(rehashed(with_number(kTable + 8, ~0ull))), HasSubstr("overlap others or leave the file's"));
+  EXPECT_THAT(message_of(rehashed(with_number(kTable + 8, 0))), HasSubstr("data of 0 bytes"));
+  EXPECT_THAT(message_of(rehashed(with_number(kTable, 0))), HasSubstr("overlap others or leave the file's"));
+  EXPECT_THAT(message_of(rehashed(with_number(kTable + 8, 12))), HasSubstr("the description of the datasets differs"));
   EXPECT_THAT(message_of(with_number(32, ~0ull)), HasSubstr("the beginning of the file differs"));
   for (const std::uint64_t block_bytes :
        {std::uint64_t{0}, std::uint64_t{511}, std::uint64_t{256}, std::uint64_t{1} << 40}) {

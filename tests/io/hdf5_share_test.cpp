@@ -26,7 +26,7 @@ TEST(Hdf5Share, ATableIsEnoughToRead) {
   ASSERT_EQ(second.datasets().size(), first.datasets().size());
   for (std::size_t i = 0; i < first.datasets().size(); ++i) {
     const Hdf5Dataset &a = first.datasets()[i], &b = second.datasets()[i];
-    EXPECT_EQ(b.path, a.path);
+    EXPECT_EQ(b.name, a.name);
     EXPECT_EQ(b.dtype, a.dtype);
     EXPECT_EQ(b.shape, a.shape);
     EXPECT_EQ(b.is_text, a.is_text);

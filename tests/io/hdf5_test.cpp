@@ -36,7 +36,7 @@ TEST(Hdf5, ReadsWhatWasWritten) {
   for (std::size_t i = 0; i < example.plans.size(); ++i) {
     const Hdf5DatasetPlan& plan = example.plans[i];
     const Hdf5Dataset& dataset = reader.datasets()[i];
-    EXPECT_EQ(dataset.path, plan.path);
+    EXPECT_EQ(dataset.name, plan.path);
     EXPECT_EQ(dataset.dtype, plan.dtype);
     EXPECT_EQ(dataset.shape, plan.shape);
     EXPECT_EQ(dataset.num_slabs, plan.num_slabs);

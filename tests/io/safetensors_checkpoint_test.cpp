@@ -22,7 +22,7 @@ using ::testing::ThrowsMessage;
 constexpr const char* kIndex = "model.safetensors.index.json";
 
 void write_tensors(const std::string& path, const std::vector<std::string>& names) {
-  std::vector<TensorPlan> plans;
+  std::vector<TensorEntry> plans;
   for (const std::string& name : names) plans.push_back({name, DType::uint8, {4}});
   SafetensorsWriter writer(path, plans, {});
   for (std::size_t i = 0; i < names.size(); ++i) {

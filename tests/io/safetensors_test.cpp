@@ -21,7 +21,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
-const std::vector<TensorPlan> kPlans{
+const std::vector<TensorEntry> kPlans{
     {"byte", DType::uint8, {3}},
     {"fp8", DType::float8_e4m3fn, {1, 2}},
     {"wide", DType::float32, {2}},
@@ -45,7 +45,7 @@ TEST(SafetensorsWriter, WritesWhatTheReaderReads) {
   const SafetensorsFile file(folder / "a");
   EXPECT_EQ(file.metadata().at("format"), "pt");
   ASSERT_EQ(file.entries().size(), 4u);
-  for (const TensorPlan& plan : kPlans) {
+  for (const TensorEntry& plan : kPlans) {
     const TensorEntry* const entry = file.find(plan.name);
     ASSERT_NE(entry, nullptr) << plan.name;
     EXPECT_EQ(entry->dtype, plan.dtype);

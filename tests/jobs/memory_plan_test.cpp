@@ -25,11 +25,15 @@ Deck deck_with_limit(std::int64_t bytes) {
   return deck;
 }
 
+void plan_dtypes(MiniMaxM2ForCausalLM& model, DType dtype) {
+  for (Parameter& parameter : model.parameters()) parameter.set_dtype(held_dtype(parameter.schema, dtype, dtype));
+}
+
 MiniMaxM2ForCausalLM planned_model(DType dtype) {
   MiniMaxM2ForCausalLM model(
       test::tiny_config(),
       {.backend = {}, .moe_config = {}, .moe_overrides = {}, .dtype = {}, .exec = test::exec(), .expert_parallel = {}});
-  for (Parameter& parameter : model.parameters()) parameter.set_dtype(dtype);
+  plan_dtypes(model, dtype);
   return model;
 }
 
@@ -67,7 +71,7 @@ TEST_P(MemoryPlanOf, BuffersAreThoseOfTheLoadedModel) {
   options.dtype = dtype;
   options.exec = test::exec();
   MiniMaxM2ForCausalLM planned(test::tiny_config(), options);
-  for (Parameter& parameter : planned.parameters()) parameter.set_dtype(dtype);
+  plan_dtypes(planned, dtype);
   const auto loaded = MiniMaxM2ForCausalLM::from_config(test::tiny_config(), options);
   EXPECT_EQ(planned.workspace_bytes(64, 4), loaded.workspace_bytes(64, 4));
   EXPECT_EQ(TokenScorer::workspace_bytes(planned, 64), TokenScorer::workspace_bytes(loaded, 64));

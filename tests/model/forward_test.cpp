@@ -205,10 +205,10 @@ TEST(InitializeWeights, AQuantisedConfigurationGivesFp8Blocks) {
   auto model = MiniMaxM2ForCausalLM::from_config(config, {.dtype = DType::bfloat16, .exec = exec()});
   for (const Parameter& parameter : model.parameters()) {
     if (!parameter.weight) continue;
-    const DType expected = parameter.may_be_fp8     ? DType::float8_e4m3fn
-                           : parameter.keep_float32 ? DType::float32
-                                                    : DType::bfloat16;
-    EXPECT_EQ(parameter.weight->dtype(), expected) << parameter.name;
+    const DType expected = parameter.schema.may_be_fp8()      ? DType::float8_e4m3fn
+                           : parameter.schema.stays_float32() ? DType::float32
+                                                              : DType::bfloat16;
+    EXPECT_EQ(parameter.weight->dtype(), expected) << parameter.name();
   }
   auto in_rows = MiniMaxM2ForCausalLM::from_config(config, {.dtype = DType::bfloat16, .exec = exec()});
   in_rows.deinterleave_weights();

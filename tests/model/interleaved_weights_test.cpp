@@ -65,7 +65,7 @@ TEST_P(InterleavedWeights, AreAllThatGemmReads) {
   auto model = make();
   std::vector<std::string> rows;
   for (const Parameter& parameter : model.parameters()) {
-    if (parameter.weight && parameter.weight->layout() == WeightLayout::rows) rows.push_back(parameter.name);
+    if (parameter.weight && parameter.weight->layout() == WeightLayout::rows) rows.push_back(parameter.name());
   }
   EXPECT_THAT(rows, UnorderedElementsAre("embed_tokens", "layers/0/moe/gate", "layers/1/moe/gate"));
 }
@@ -79,7 +79,7 @@ TEST_P(InterleavedWeights, AreOnlyForBfloat16AndTheProviderKokkos) {
     auto model = make(options);
     for (const Parameter& parameter : model.parameters()) {
       if (parameter.weight == nullptr) continue;
-      EXPECT_EQ(parameter.weight->layout(), WeightLayout::rows) << parameter.name;
+      EXPECT_EQ(parameter.weight->layout(), WeightLayout::rows) << parameter.name();
     }
   }
   auto model = make({.backend = {.linear = GemmProvider::kokkos_kernels}});

@@ -11,6 +11,7 @@
 #include "checkpoint/convert/slab_converter.hpp"
 #include "checkpoint/formats/hdf5_sink.hpp"
 #include "checkpoint/formats/hugging_face_sink.hpp"
+#include "checkpoint/name_map.hpp"
 #include "checkpoint/ranks_progress.hpp"
 #include "checkpoint/share_by_bytes.hpp"
 #include "core/byte_size.hpp"
@@ -27,11 +28,11 @@ DType planned_dtype(const StoredTensor& tensor, DTypeChoice choice) {
     case DTypeChoice::keep:
       return tensor.dtype;
     case DTypeChoice::bfloat16:
-      return tensor.kind == TensorKind::router ? tensor.dtype : DType::bfloat16;
+      return tensor.kind == ParameterKind::router ? tensor.dtype : DType::bfloat16;
     case DTypeChoice::float32:
-      return tensor.kind == TensorKind::router ? tensor.dtype : DType::float32;
+      return tensor.kind == ParameterKind::router ? tensor.dtype : DType::float32;
     case DTypeChoice::float8:
-      return tensor.may_be_fp8 ? DType::float8_e4m3fn : tensor.dtype;
+      return tensor.may_be_fp8() ? DType::float8_e4m3fn : tensor.dtype;
   }
   return tensor.dtype;
 }
@@ -50,9 +51,8 @@ Texts planned_texts(const TensorSource& source, DTypeChoice choice) {
 
 // One slab of a tensor that is read, and the tensor it becomes.
 struct Task {
-  const StoredTensor* from;
+  Slab from;
   std::size_t to;
-  std::int64_t slab;
   std::uint64_t bytes;  // read, with the scales
 };
 
@@ -72,12 +72,11 @@ Tasks plan_tasks(const TensorSource& source, const std::vector<StoredTensor>& pl
     const StoredTensor* const scales = is_copy ? nullptr : source.scales(tensor);
     const std::uint64_t slab_bytes = tensor.slab_bytes() + (scales != nullptr ? scales->slab_bytes() : 0);
     std::vector<Task>& list = is_copy ? tasks.copies : tasks.conversions;
-    for (std::int64_t slab = 0; slab < tensor.num_slabs; ++slab)
-      list.push_back({&tensor, to->second, slab, slab_bytes});
+    for (std::int64_t slab = 0; slab < tensor.num_slabs(); ++slab) {
+      list.push_back({{&tensor, slab}, to->second, slab_bytes});
+    }
   }
-  const auto position = [&](const Task& task) {
-    return source.disk_position(*task.from, std::uint64_t(task.slab) * task.from->slab_bytes());
-  };
+  const auto position = [&](const Task& task) { return source.disk_position(task.from); };
   std::ranges::sort(tasks.copies, {}, position);
   std::ranges::sort(tasks.conversions, {}, position);
   return tasks;
@@ -104,13 +103,13 @@ void run(const Tasks& tasks, const TensorSource& source, const std::vector<Store
   const ReadWatch watch{&progress.own(), &non_finite};
   BackgroundTasks copies(tasks.copies.size(), num_threads, [&](std::size_t i) {
     const Task& task = tasks.copies[i];
-    copy_slab(source, *task.from, task.slab, watch, sink, task.to);
+    copy_slab(source, task.from, watch, sink, task.to);
   });
   while (!copies.wait_for(kTick)) progress.tick();
   // One after the other: each conversion uses all threads.
   const HostExecSpace exec;
   for (const Task& task : tasks.conversions) {
-    convert_slab(exec, source, *task.from, task.slab, watch, sink, task.to, planned);
+    convert_slab(exec, source, task.from, watch, sink, task.to, planned);
     progress.tick();
   }
   throw_if_stop_requested();
@@ -159,8 +158,7 @@ std::vector<StoredTensor> planned_tensors(const TensorSource& source, DTypeChoic
     StoredTensor out = tensor;
     out.slab_hashes.clear();
     out.dtype = planned_dtype(tensor, dtype);
-    planned.push_back(out);
-    if (out.dtype == DType::float8_e4m3fn) planned.push_back({scales_of(out), DType::float32, {}});
+    append_with_scales(planned, std::move(out));
   }
   return planned;
 }

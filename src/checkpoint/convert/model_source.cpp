@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "checkpoint/convert/convert.hpp"
+#include "checkpoint/name_map.hpp"
 #include "core/error.hpp"
 #include "model/minimax_m2_for_causal_lm.hpp"
 
@@ -40,9 +41,8 @@ std::vector<std::byte> vector_bytes(const ExecSpace& exec, const View1D<float>& 
 
 // The configuration a loader needs to understand these weights.
 MiniMaxM2Config config_of(MiniMaxM2Config config, const std::vector<Parameter>& parameters) {
-  const bool has_fp8 = std::ranges::any_of(parameters, [](const Parameter& parameter) {
-    return parameter.weight != nullptr && parameter.weight->dtype() == DType::float8_e4m3fn;
-  });
+  const bool has_fp8 = std::ranges::any_of(
+      parameters, [](const Parameter& parameter) { return parameter.dtype() == DType::float8_e4m3fn; });
   if (!has_fp8) config.quantization.reset();
   if (has_fp8 && !config.quantization) config.quantization = released_quantization();
   return config;
@@ -53,31 +53,24 @@ MiniMaxM2Config config_of(MiniMaxM2Config config, const std::vector<Parameter>& 
 ModelSource::ModelSource(const MiniMaxM2Config& config, const std::vector<Parameter>& parameters, const ExecSpace& exec)
     : TensorSource("the model", config_of(config, parameters)), exec_(exec) {
   exec_.fence("m2::save_pretrained: the weights are complete");
-  std::unordered_map<std::string_view, const Parameter*> by_name;
-  for (const Parameter& parameter : parameters) by_name.emplace(parameter.name, &parameter);
   std::vector<StoredTensor> tensors;
-  for (NativeTensor& tensor : native_tensors(config)) {
-    const auto found = by_name.find(tensor.name);
-    M2_REQUIRE(found != by_name.end() && found->second->global_shape() == tensor.shape,
-               "the model does not have {} in its shape", tensor.name);
-    M2_REQUIRE(found->second->shape == tensor.shape,
-               "{} cannot be saved: {} of its {} experts are in this process; save a model that holds all", tensor.name,
-               found->second->shape[0], tensor.shape[0]);
-    const Parameter& parameter = *found->second;
+  for (const Parameter& parameter : parameters) {
+    const ParameterSchema& schema = parameter.schema;
+    M2_REQUIRE(parameter.local_shape() == schema.shape,
+               "{} cannot be saved: {} of its {} experts are in this process; save a model that holds all", schema.name,
+               parameter.experts.size(), schema.shape[0]);
     if (parameter.vector != nullptr) {
-      const DType dtype = tensor.kind == TensorKind::norm ? config.dtype : DType::float32;
-      vectors_[tensor.name] = vector_bytes(exec_, *parameter.vector, dtype);
-      tensors.push_back({std::move(tensor), dtype, {}});
+      const DType dtype = schema.kind == ParameterKind::norm ? config.dtype : DType::float32;
+      vectors_[schema.name] = vector_bytes(exec_, *parameter.vector, dtype);
+      tensors.push_back(stored_tensor(schema, dtype));
       continue;
     }
-    const DType dtype = parameter.weight->dtype();
-    const bool is_in_panels = parameter.weight->layout() == WeightLayout::panels;
-    matrices_[tensor.name] = {parameter.weight->data(), is_in_panels ? parameter.weight->num_columns() : 0};
-    tensors.push_back({tensor, dtype, {}});
-    if (dtype == DType::float8_e4m3fn) {
-      tensors.push_back({scales_of(tensor), DType::float32, {}});
-      matrices_[tensors.back().name] = {reinterpret_cast<const std::byte*>(parameter.weight->scale_inv().data()), 0};
-    }
+    const Weight& weight = *parameter.weight;
+    const bool is_in_panels = weight.layout() == WeightLayout::panels;
+    matrices_[schema.name] = {weight.data(), is_in_panels ? weight.num_columns() : 0};
+    append_with_scales(tensors, stored_tensor(schema, weight.dtype()));
+    if (!tensors.back().is_scale) continue;
+    matrices_[tensors.back().name] = {reinterpret_cast<const std::byte*>(weight.scale_inv().data()), 0};
   }
   set_tensors(std::move(tensors));
 }

@@ -17,7 +17,8 @@ namespace m2 {
 /// the configuration's dtype, the router in float32.
 class ModelSource final : public TensorSource {
  public:
-  /// Throws Error unless `parameters` are those of a model made from `config`. Their memory must outlive this object.
+  /// `parameters` are all those of a model made from `config`, and their memory outlives this object. Throws Error for
+  /// an expert stack of which a part is in another process.
   ModelSource(const MiniMaxM2Config& config, const std::vector<Parameter>& parameters, const ExecSpace& exec);
 
   void read(const StoredTensor& tensor, std::uint64_t byte_offset, std::span<std::byte> out) const override;

@@ -15,8 +15,8 @@ namespace {
 // Writes one slab of one tensor from front to back.
 class SlabWriter {
  public:
-  SlabWriter(TensorSink& sink, std::size_t index, const StoredTensor& tensor, std::int64_t slab)
-      : sink_(sink), index_(index), slab_(slab), position_(std::uint64_t(slab) * tensor.slab_bytes()) {}
+  SlabWriter(TensorSink& sink, std::size_t index, const Slab& slab)
+      : sink_(sink), index_(index), slab_(slab.index), position_(slab.byte_offset()) {}
 
   template <class T>
   void write(std::span<const T> values) {
@@ -60,24 +60,23 @@ void quantize_bands(const HostExecSpace& exec, FloatBands& bands, SlabWriter& ou
 
 }  // namespace
 
-void copy_slab(const TensorSource& source, const StoredTensor& from, std::int64_t slab, ReadWatch watch,
-               TensorSink& sink, std::size_t to) {
+void copy_slab(const TensorSource& source, const Slab& from, ReadWatch watch, TensorSink& sink, std::size_t to) {
   thread_local std::vector<std::byte> buffer(kChunkBytes);
-  SlabReader reader(source, from, slab, watch);
-  std::uint64_t position = std::uint64_t(slab) * from.slab_bytes();
+  SlabReader reader(source, *from.tensor, from.index, watch);
+  std::uint64_t position = from.byte_offset();
   while (reader.remaining_bytes() > 0) {
     const auto chunk = std::span(buffer).first(std::min<std::uint64_t>(kChunkBytes, reader.remaining_bytes()));
     reader.read(chunk);
     sink.write(to, position, chunk);
     position += chunk.size();
   }
-  sink.set_hash(to, slab, reader.finish());
+  sink.set_hash(to, from.index, reader.finish());
 }
 
-void convert_slab(const HostExecSpace& exec, const TensorSource& source, const StoredTensor& from, std::int64_t slab,
-                  ReadWatch watch, TensorSink& sink, std::size_t to, const std::vector<StoredTensor>& planned) {
-  FloatBands bands(source, from, slab, watch);
-  SlabWriter out(sink, to, planned[to], slab);
+void convert_slab(const HostExecSpace& exec, const TensorSource& source, const Slab& from, ReadWatch watch,
+                  TensorSink& sink, std::size_t to, const std::vector<StoredTensor>& planned) {
+  FloatBands bands(source, *from.tensor, from.index, watch);
+  SlabWriter out(sink, to, {&planned[to], from.index});
   switch (planned[to].dtype) {
     case DType::float32:
       for (FloatBand band = bands.next(exec); band.num_rows > 0; band = bands.next(exec)) out.write(band.values);
@@ -86,19 +85,19 @@ void convert_slab(const HostExecSpace& exec, const TensorSource& source, const S
       round_bands(exec, bands, out);
       break;
     case DType::float8_e4m3fn: {
-      SlabWriter out_scales(sink, to + 1, planned[to + 1], slab);
+      SlabWriter out_scales(sink, to + 1, {&planned[to + 1], from.index});
       try {
         quantize_bands(exec, bands, out, out_scales);
       } catch (const Interrupted&) {
         throw;
       } catch (const Error& error) {
-        raise("{} cannot be quantised: {}", from.name, error.what());
+        raise("{} cannot be quantised: {}", from.tensor->name, error.what());
       }
       out_scales.finish();
       break;
     }
     default:
-      raise("{} cannot be written as {}", from.name, m2::name(planned[to].dtype));
+      raise("{} cannot be written as {}", from.tensor->name, m2::name(planned[to].dtype));
   }
   out.finish();
 }

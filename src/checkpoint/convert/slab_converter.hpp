@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <vector>
 
 #include "checkpoint/slab_reader.hpp"
@@ -13,12 +12,11 @@
 namespace m2 {
 
 /// Copies one slab to the sink's tensor `to` as it is, and verifies its hash on the way.
-void copy_slab(const TensorSource& source, const StoredTensor& from, std::int64_t slab, ReadWatch watch,
-               TensorSink& sink, std::size_t to);
+void copy_slab(const TensorSource& source, const Slab& from, ReadWatch watch, TensorSink& sink, std::size_t to);
 
 /// Converts one slab, in float32 in between, to the dtype of planned[to]; the scales of an FP8 weight that is made go
 /// to planned[to + 1]. Throws Error naming the tensor when a value cannot be quantised.
-void convert_slab(const HostExecSpace& exec, const TensorSource& source, const StoredTensor& from, std::int64_t slab,
-                  ReadWatch watch, TensorSink& sink, std::size_t to, const std::vector<StoredTensor>& planned);
+void convert_slab(const HostExecSpace& exec, const TensorSource& source, const Slab& from, ReadWatch watch,
+                  TensorSink& sink, std::size_t to, const std::vector<StoredTensor>& planned);
 
 }  // namespace m2

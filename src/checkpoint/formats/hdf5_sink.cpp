@@ -10,15 +10,17 @@ std::vector<Hdf5DatasetPlan> plan(const Texts& texts, const std::vector<StoredTe
   std::vector<Hdf5DatasetPlan> datasets;
   for (const auto& [file, text] : texts) datasets.push_back(text_plan(std::string(file.dataset), text.size()));
   for (const StoredTensor& tensor : tensors) {
-    datasets.push_back(
-        {.path = "/model/" + tensor.name, .dtype = tensor.dtype, .shape = tensor.shape, .num_slabs = tensor.num_slabs});
+    datasets.push_back({.path = "/model/" + tensor.name,
+                        .dtype = tensor.dtype,
+                        .shape = tensor.shape,
+                        .num_slabs = tensor.num_slabs()});
   }
   return datasets;
 }
 
 std::vector<std::vector<std::uint64_t>> no_hashes(const std::vector<StoredTensor>& tensors) {
   std::vector<std::vector<std::uint64_t>> hashes;
-  for (const StoredTensor& tensor : tensors) hashes.emplace_back(std::size_t(tensor.num_slabs));
+  for (const StoredTensor& tensor : tensors) hashes.emplace_back(std::size_t(tensor.num_slabs()));
   return hashes;
 }
 

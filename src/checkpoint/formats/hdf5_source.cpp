@@ -22,18 +22,18 @@ Hdf5Source::Hdf5Source(Hdf5Reader reader)
     : TensorSource(reader.path(), read_config(reader)), reader_(std::move(reader)) {
   std::vector<std::string> names;
   for (const Hdf5Dataset& dataset : reader_.datasets()) {
-    if (dataset.path.starts_with("/model/")) names.push_back(dataset.path);
+    if (dataset.name.starts_with("/model/")) names.push_back(dataset.name);
   }
-  const auto find = [this](const std::string& name) -> std::optional<FoundTensor> {
+  const auto find = [this](const std::string& name) -> std::optional<FileEntry> {
     const Hdf5Dataset* dataset = reader_.find(name);
     if (dataset == nullptr) return std::nullopt;
-    return FoundTensor{dataset->dtype, dataset->shape, reader_.path()};
+    return FileEntry{dataset, reader_.path()};
   };
   std::vector<StoredTensor> tensors = match_tensors(config(), Naming::native, path(), names, find);
   for (StoredTensor& tensor : tensors) {
     const Hdf5Dataset& stored = dataset(tensor);
-    M2_REQUIRE(stored.num_slabs == tensor.num_slabs, "'{}': {} has {} slabs, expected {}", path(), stored.path,
-               stored.num_slabs, tensor.num_slabs);
+    M2_REQUIRE(stored.num_slabs == tensor.num_slabs(), "'{}': {} has {} slabs, expected {}", path(), stored.name,
+               stored.num_slabs, tensor.num_slabs());
     tensor.slab_hashes = stored.hashes;
   }
   set_tensors(std::move(tensors));
@@ -57,12 +57,10 @@ std::uint64_t Hdf5Source::disk_position(const StoredTensor& tensor, std::uint64_
   return dataset(tensor).offset + byte_offset;
 }
 
-std::vector<TensorLocation> Hdf5Source::locations() const {
-  std::vector<TensorLocation> locations;
-  for (const Hdf5Dataset& dataset : reader_.datasets()) {
-    locations.push_back({dataset.path, path(), dataset.offset, dataset.dtype, dataset.shape});
-  }
-  return locations;
+std::vector<FileEntry> Hdf5Source::entries() const {
+  std::vector<FileEntry> entries;
+  for (const Hdf5Dataset& dataset : reader_.datasets()) entries.push_back({&dataset, path()});
+  return entries;
 }
 
 const Hdf5Dataset& Hdf5Source::dataset(const StoredTensor& tensor) const {

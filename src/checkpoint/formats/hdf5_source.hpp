@@ -20,7 +20,7 @@ class Hdf5Source final : public TensorSource {
   void read(const StoredTensor& tensor, std::uint64_t byte_offset, std::span<std::byte> out) const override;
   void fetch(const StoredTensor& tensor, std::uint64_t byte_offset, std::uint64_t size_bytes, Fetch how) const override;
   std::uint64_t disk_position(const StoredTensor& tensor, std::uint64_t byte_offset) const override;
-  std::vector<TensorLocation> locations() const override;
+  std::vector<FileEntry> entries() const override;
 
  private:
   const Hdf5Dataset& dataset(const StoredTensor& tensor) const;

@@ -27,10 +27,10 @@ HuggingFaceSource::HuggingFaceSource(const std::string& folder)
   std::vector<std::string> names;
   names.reserve(files_.tensors().size());
   for (const SafetensorsCheckpoint::Tensor& tensor : files_.tensors()) names.push_back(tensor.entry->name);
-  const auto find = [this](const std::string& name) -> std::optional<FoundTensor> {
+  const auto find = [this](const std::string& name) -> std::optional<FileEntry> {
     const SafetensorsCheckpoint::Tensor* tensor = files_.find(name);
     if (tensor == nullptr) return std::nullopt;
-    return FoundTensor{tensor->entry->dtype, tensor->entry->shape, tensor->file->path()};
+    return FileEntry{tensor->entry, tensor->file->path()};
   };
   set_tensors(match_tensors(config(), Naming::published, folder, names, find));
   for (const StoredTensor& tensor : tensors()) {
@@ -75,12 +75,10 @@ std::uint64_t HuggingFaceSource::disk_position(const StoredTensor& tensor, std::
   return (file_index << kFileShift) + found.entry->offset + byte_offset % found.entry->size_bytes;
 }
 
-std::vector<TensorLocation> HuggingFaceSource::locations() const {
-  std::vector<TensorLocation> locations;
-  for (const auto& [file, entry] : files_.tensors()) {
-    locations.push_back({entry->name, file->path(), entry->offset, entry->dtype, entry->shape});
-  }
-  return locations;
+std::vector<FileEntry> HuggingFaceSource::entries() const {
+  std::vector<FileEntry> entries;
+  for (const auto& [file, entry] : files_.tensors()) entries.push_back({entry, file->path()});
+  return entries;
 }
 
 const SafetensorsCheckpoint::Tensor& HuggingFaceSource::part(const StoredTensor& tensor,

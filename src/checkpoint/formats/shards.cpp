@@ -18,7 +18,7 @@ std::string Shards::index_json() const {
   std::uint64_t total_bytes = 0;
   nlohmann::json weight_map = nlohmann::json::object();
   for (std::size_t shard = 0; shard < files.size(); ++shard) {
-    for (const TensorPlan& tensor : files[shard]) {
+    for (const TensorEntry& tensor : files[shard]) {
       total_bytes += checked_size_bytes(tensor.dtype, tensor.shape).value();
       weight_map[tensor.name] = file_name(shard);
     }
@@ -39,7 +39,7 @@ Shards plan_shards(const std::vector<StoredTensor>& tensors, std::uint64_t max_s
         used_bytes = 0;
       }
       places.push_back({shards.files.size() - 1, shards.files.back().size()});
-      shards.files.back().push_back({part, tensor.dtype, tensor.part_shape});
+      shards.files.back().push_back({part, tensor.dtype, tensor.part_shape()});
       used_bytes += part_bytes;
     }
   }

@@ -17,7 +17,7 @@ struct Shards {
     std::size_t shard = 0;
     std::size_t entry = 0;  ///< within the shard
   };
-  std::vector<std::vector<TensorPlan>> files;
+  std::vector<std::vector<TensorEntry>> files;
   std::vector<std::vector<Place>> places;  ///< [tensor][part]
 
   /// "model.safetensors", or "model-00002-of-00005.safetensors".

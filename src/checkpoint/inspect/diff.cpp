@@ -46,7 +46,7 @@ bool equal_slab(const CommonTensor& pair, std::int64_t slab, Progress& progress)
 bool equal_bits(const CommonTensor& pair, Progress& progress) {
   if (pair.a.dtype != pair.b.dtype) return false;
   std::atomic<bool> equal{true};
-  parallel_tasks(std::size_t(pair.a.num_slabs), num_io_threads(), [&](std::size_t slab) {
+  parallel_tasks(std::size_t(pair.a.num_slabs()), num_io_threads(), [&](std::size_t slab) {
     if (equal && !equal_slab(pair, std::int64_t(slab), progress)) equal = false;
   });
   return equal;
@@ -76,10 +76,10 @@ struct LargestDifference {
 
 LargestDifference largest_difference(const HostExecSpace& exec, const CommonTensor& pair) {
   LargestDifference largest;
-  for (std::int64_t slab = 0; slab < pair.a.num_slabs; ++slab) {
+  for (std::int64_t slab = 0; slab < pair.a.num_slabs(); ++slab) {
     FloatBands bands_a(pair.source_a, pair.a, slab, {});
     FloatBands bands_b(pair.source_b, pair.b, slab, {});
-    const std::int64_t slab_begin = slab * (pair.a.num_values() / pair.a.num_slabs);
+    const std::int64_t slab_begin = slab * (pair.a.num_values() / pair.a.num_slabs());
     for (FloatBand a = bands_a.next(exec), b = bands_b.next(exec); a.num_rows > 0;
          a = bands_a.next(exec), b = bands_b.next(exec)) {
       for (std::size_t i = 0; i < a.values.size(); ++i) {

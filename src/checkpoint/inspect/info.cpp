@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 #include <set>
 
 #include "core/byte_size.hpp"
@@ -14,9 +13,6 @@
 
 namespace m2 {
 namespace {
-
-constexpr std::array kKinds{TensorKind::embedding, TensorKind::norm,    TensorKind::attention,
-                            TensorKind::router,    TensorKind::experts, TensorKind::head};
 
 // "228,689,764,864"
 std::string grouped(std::int64_t number) {
@@ -62,14 +58,14 @@ std::string kind_row(std::string_view kind, const KindTotal& total) {
 }
 
 std::string kinds_table(const TensorSource& source) {
-  std::map<TensorKind, KindTotal> totals;
+  std::array<KindTotal, kEnumNames<ParameterKind>.size()> totals;
   KindTotal all;
   for (const StoredTensor& tensor : source.tensors()) {
-    totals[tensor.kind].add(tensor);
+    totals[std::size_t(tensor.kind)].add(tensor);
     all.add(tensor);
   }
   std::string text = fmt::format("{:<10} {:>8} {:>18} {:>10}  {}\n", "kind", "tensors", "parameters", "size", "dtype");
-  for (const TensorKind kind : kKinds) text += kind_row(name(kind), totals[kind]);
+  for (std::size_t i = 0; i < totals.size(); ++i) text += kind_row(name(ParameterKind(i)), totals[i]);
   return text + kind_row("all", all);
 }
 
@@ -83,14 +79,14 @@ std::string texts_line(const TensorSource& source) {
   return fmt::format("texts         {}\n", fmt::join(texts, ", "));
 }
 
-std::string tensors_table(const std::vector<TensorLocation>& locations) {
+std::string tensors_table(const std::vector<FileEntry>& entries) {
   std::size_t width = 0;
-  for (const TensorLocation& location : locations) width = std::max(width, location.name.size());
+  for (const auto& [entry, file] : entries) width = std::max(width, entry->name.size());
   std::string text =
       fmt::format("\n{:<{}}  {:<13}  {:<20}  {:>14}  {}\n", "tensor", width, "dtype", "shape", "offset", "file");
-  for (const TensorLocation& location : locations) {
-    text += fmt::format("{:<{}}  {:<13}  {:<20}  {:>14}  {}\n", location.name, width, name(location.dtype),
-                        shape_text(location.shape), location.offset, location.file);
+  for (const auto& [entry, file] : entries) {
+    text += fmt::format("{:<{}}  {:<13}  {:<20}  {:>14}  {}\n", entry->name, width, name(entry->dtype),
+                        shape_text(entry->shape), entry->offset, file);
   }
   return text;
 }
@@ -98,14 +94,14 @@ std::string tensors_table(const std::vector<TensorLocation>& locations) {
 }  // namespace
 
 std::string info_text(const TensorSource& source, bool list_tensors) {
-  const std::vector<TensorLocation> locations = source.locations();
+  const std::vector<FileEntry> entries = source.entries();
   std::set<std::string_view> files;
-  for (const TensorLocation& location : locations) files.insert(location.file);
+  for (const FileEntry& entry : entries) files.insert(entry.file);
   std::string text = architecture_text(source.config());
   text += fmt::format("files         {}\n", files.size());
   text += texts_line(source);
   text += "\n" + kinds_table(source);
-  if (list_tensors) text += tensors_table(locations);
+  if (list_tensors) text += tensors_table(entries);
   return text;
 }
 

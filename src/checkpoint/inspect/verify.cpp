@@ -18,19 +18,12 @@
 namespace m2 {
 namespace {
 
-struct Slab {
-  const StoredTensor* tensor;
-  std::int64_t index;
-};
-
 std::vector<Slab> slabs_in_disk_order(const TensorSource& source) {
   std::vector<Slab> slabs;
   for (const StoredTensor& tensor : source.tensors()) {
-    for (std::int64_t slab = 0; slab < tensor.num_slabs; ++slab) slabs.push_back({&tensor, slab});
+    for (std::int64_t slab = 0; slab < tensor.num_slabs(); ++slab) slabs.push_back({&tensor, slab});
   }
-  std::ranges::sort(slabs, {}, [&](const Slab& slab) {
-    return source.disk_position(*slab.tensor, std::uint64_t(slab.index) * slab.tensor->slab_bytes());
-  });
+  std::ranges::sort(slabs, {}, [&](const Slab& slab) { return source.disk_position(slab); });
   return slabs;
 }
 
@@ -75,10 +68,9 @@ VerifyResult verify_checkpoint(const TensorSource& source, Communicator* world) 
   for (const TextFile& file : kTextFiles) {
     if (rank == 0) collect(result.defects, mutex, [&] { source.text(file); });
   }
-  const auto slab_bytes = [](const Slab& slab) { return slab.tensor->slab_bytes(); };
-  const std::vector<Slab> slabs = share_by_bytes(slabs_in_disk_order(source), slab_bytes, rank, size);
+  const std::vector<Slab> slabs = share_by_bytes(slabs_in_disk_order(source), &Slab::size_bytes, rank, size);
   std::uint64_t own_bytes = 0;
-  for (const Slab& slab : slabs) own_bytes += slab_bytes(slab);
+  for (const Slab& slab : slabs) own_bytes += slab.size_bytes();
   for (const StoredTensor& tensor : source.tensors()) result.num_slabs += std::int64_t(tensor.slab_hashes.size());
   NonFiniteReport non_finite;
   const int num_threads = num_io_threads(world != nullptr ? world->split_by_host()->size() : 1);

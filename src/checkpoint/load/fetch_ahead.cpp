@@ -13,7 +13,7 @@ constexpr std::chrono::milliseconds kPause{1};
 
 }  // namespace
 
-FetchAhead::FetchAhead(const TensorSource& source, std::vector<SlabPlace> slabs, const Progress& read)
+FetchAhead::FetchAhead(const TensorSource& source, std::vector<Slab> slabs, const Progress& read)
     : source_(source),
       slabs_(std::move(slabs)),
       read_(read),
@@ -21,14 +21,14 @@ FetchAhead::FetchAhead(const TensorSource& source, std::vector<SlabPlace> slabs,
 
 void FetchAhead::run(const std::stop_token& stop) const {
   std::uint64_t fetched_bytes = 0;
-  for (const auto& [tensor, slab] : slabs_) {
-    const std::uint64_t begin = std::uint64_t(slab) * tensor->slab_bytes(), end = begin + tensor->slab_bytes();
+  for (const Slab& slab : slabs_) {
+    const std::uint64_t begin = slab.byte_offset(), end = begin + slab.size_bytes();
     for (std::uint64_t at = begin; at < end; at += kPieceBytes) {
       while (!stop.stop_requested() && fetched_bytes >= std::uint64_t(read_.done()) + kFetchWindowBytes)
         std::this_thread::sleep_for(kPause);
       if (stop.stop_requested()) return;
       const std::uint64_t bytes = std::min(kPieceBytes, end - at);
-      source_.fetch(*tensor, at, bytes, Fetch::finish);
+      source_.fetch(*slab.tensor, at, bytes, Fetch::finish);
       fetched_bytes += bytes;
     }
   }

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
-#include <utility>
 
 #include "checkpoint/load/fetch_ahead.hpp"
 
@@ -18,10 +17,9 @@ constexpr std::size_t kNotRead = std::numeric_limits<std::size_t>::max();  // he
 std::uint64_t LoadPlan::bytes_read_here() const {
   std::uint64_t bytes = 0;
   for (const SharedSlabs& set : shared) {
-    for (std::size_t i = 0; i < set.targets.size(); ++i)
-      bytes += set.is_read_here(i) ? set.targets[i].stored_bytes() : 0;
+    for (std::size_t i = 0; i < set.targets.size(); ++i) bytes += set.is_read_here(i) ? set.targets[i].size_bytes() : 0;
   }
-  for (const SlabTarget& target : own) bytes += target.stored_bytes();
+  for (const SlabTarget& target : own) bytes += target.size_bytes();
   return bytes;
 }
 
@@ -77,9 +75,7 @@ void ParallelLoad::broadcast_all(BackgroundTasks& reads) {
 }
 
 void ParallelLoad::run(int num_threads) {
-  std::vector<SlabPlace> places;
-  for (const SlabTarget& target : copies_) places.push_back({target.tensor, target.slab});
-  const FetchAhead fetch(source_, std::move(places), progress_.own());
+  const FetchAhead fetch(source_, std::vector<Slab>(copies_.begin(), copies_.end()), progress_.own());
   BackgroundTasks reads(copies_.size(), num_threads, [this](std::size_t number) { read(number); });
   for (const SlabTarget& target : shared_conversions_) loader_.convert(target);
   broadcast_all(reads);

@@ -33,17 +33,15 @@ struct StoredParameter {
 
 std::vector<StoredParameter> pair_up(const TensorSource& source, std::vector<Parameter>& parameters) {
   std::unordered_map<std::string_view, Parameter*> by_name;
-  for (Parameter& parameter : parameters) by_name.emplace(parameter.name, &parameter);
+  for (Parameter& parameter : parameters) by_name.emplace(parameter.name(), &parameter);
   std::vector<StoredParameter> pairs;
   for (const StoredTensor& tensor : source.tensors()) {
     if (tensor.is_scale) continue;
     const auto found = by_name.find(tensor.name);
     M2_REQUIRE(found != by_name.end(), "'{}' holds {}, which the model does not have", source.path(), tensor.name);
     Parameter& parameter = *found->second;
-    M2_REQUIRE(parameter.global_shape() == tensor.shape, "'{}': {} has shape {}, the model expects {}", source.path(),
-               tensor.name, shape_text(tensor.shape), shape_text(parameter.global_shape()));
-    M2_REQUIRE(tensor.dtype != DType::float8_e4m3fn || parameter.may_be_fp8,
-               "'{}': {} is float8_e4m3fn, which the model cannot use there", source.path(), tensor.name);
+    M2_REQUIRE(parameter.schema.shape == tensor.shape, "'{}': {} has shape {}, the model expects {}", source.path(),
+               tensor.name, shape_text(tensor.shape), shape_text(parameter.schema.shape));
     pairs.push_back({&parameter, &tensor});
     by_name.erase(found);
   }
@@ -54,7 +52,7 @@ std::vector<StoredParameter> pair_up(const TensorSource& source, std::vector<Par
 std::int64_t total_bytes(const std::vector<StoredParameter>& pairs, DType compute_dtype) {
   std::int64_t bytes = 0;
   for (const auto& [parameter, stored] : pairs) {
-    bytes += parameter->storage_bytes(storage_dtype(*parameter, *stored, compute_dtype));
+    bytes += parameter->storage_bytes(held_dtype(parameter->schema, stored->dtype, compute_dtype));
   }
   return bytes;
 }
@@ -93,15 +91,14 @@ void require_memory(const TensorSource& source, std::int64_t needed_bytes, const
              byte_size_text(std::uint64_t(available_bytes)), neighbours.host ? "more hosts" : "a machine with more");
 }
 
-// What fills the memory that begins at `begin`: all slabs, or those of the experts that lie here.
+// What fills the memory that begins at `begin`: the tensor's only slab, or those of the experts that are here.
 void append_slabs(const TensorSource& source, const Parameter& parameter, const StoredTensor& tensor, DType dtype,
                   std::byte* begin, int panel_columns, std::vector<SlabTarget>& out) {
-  const auto num_local = parameter.experts.empty() ? tensor.num_slabs : std::int64_t(parameter.experts.size());
-  for (std::int64_t i = 0; i < num_local; ++i) {
-    const std::int64_t slab = parameter.experts.empty() ? i : parameter.experts[std::size_t(i)];
-    M2_REQUIRE(slab >= 0 && slab < tensor.num_slabs, "'{}': {} has no expert {}, only 0 to {}", source.path(),
-               tensor.name, slab, tensor.num_slabs - 1);
-    out.push_back({&tensor, slab, dtype, begin, panel_columns});
+  const std::vector<int> slabs = tensor.is_expert_stack() ? parameter.experts : std::vector{0};
+  for (const int slab : slabs) {
+    M2_REQUIRE(slab >= 0 && slab < tensor.num_slabs(), "'{}': {} has no expert {}, only 0 to {}", source.path(),
+               tensor.name, slab, tensor.num_slabs() - 1);
+    out.push_back({{&tensor, slab}, dtype, begin, panel_columns});
     begin += out.back().memory_bytes();
   }
 }
@@ -115,8 +112,8 @@ Targets allocate(const TensorSource& source, const std::vector<StoredParameter>&
                  DType compute_dtype) {
   Targets targets;
   for (const auto& [parameter, stored] : pairs) {
-    std::vector<SlabTarget>& list = parameter->experts.empty() ? targets.replicated : targets.experts;
-    const DType dtype = storage_dtype(*parameter, *stored, compute_dtype);
+    std::vector<SlabTarget>& list = stored->is_expert_stack() ? targets.experts : targets.replicated;
+    const DType dtype = held_dtype(parameter->schema, stored->dtype, compute_dtype);
     const WeightLayout layout = parameter->layout(dtype);
     parameter->allocate(exec, dtype, layout);
     std::byte* const begin = parameter->vector != nullptr ? reinterpret_cast<std::byte*>(parameter->vector->data())
@@ -128,7 +125,7 @@ Targets allocate(const TensorSource& source, const std::vector<StoredParameter>&
                    reinterpret_cast<std::byte*>(parameter->weight->scale_inv().data()), /*panel_columns=*/0, list);
     }
   }
-  const auto position = [&](const SlabTarget& target) { return target.disk_position(source); };
+  const auto position = [&](const SlabTarget& target) { return source.disk_position(target); };
   std::ranges::sort(targets.replicated, {}, position);
   std::ranges::sort(targets.experts, {}, position);
   exec.fence("m2::load_parameters: the memory is there");
@@ -145,18 +142,6 @@ std::unique_ptr<Communicator> ranks_with_same_experts(const std::vector<StoredPa
 }
 
 }  // namespace
-
-DType storage_dtype(const Parameter& parameter, const StoredTensor& stored, DType compute_dtype) {
-  if (parameter.vector != nullptr || parameter.keep_float32) return DType::float32;
-  if (stored.dtype == DType::float8_e4m3fn) return stored.dtype;
-  return compute_dtype == DType::bfloat16 ? DType::bfloat16 : stored.dtype;
-}
-
-std::int64_t parameter_bytes(const TensorSource& source, const std::vector<Parameter>& parameters,
-                             DType compute_dtype) {
-  std::vector<Parameter> copy = parameters;
-  return total_bytes(pair_up(source, copy), compute_dtype);
-}
 
 LoadResult load_parameters(const TensorSource& source, std::vector<Parameter>& parameters, const ExecSpace& exec,
                            DType compute_dtype, const LoadOptions& options) {
@@ -175,7 +160,7 @@ LoadResult load_parameters(const TensorSource& source, std::vector<Parameter>& p
   }
   plan.own = std::move(targets.replicated);
   plan.own.insert(plan.own.end(), targets.experts.begin(), targets.experts.end());
-  std::ranges::sort(plan.own, {}, [&](const SlabTarget& target) { return target.disk_position(source); });
+  std::ranges::sort(plan.own, {}, [&](const SlabTarget& target) { return source.disk_position(target); });
 
   RanksProgress progress("load", plan.bytes_read_here(), neighbours.world);
   ParallelLoad(source, exec, options.read_bytes, plan, progress).run(num_io_threads(neighbours.num_on_host));

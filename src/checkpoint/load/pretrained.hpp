@@ -13,14 +13,6 @@
 
 namespace m2 {
 
-/// The dtype a parameter is held in: float32 for vectors and the router, FP8 if it is stored so, bfloat16 for a model
-/// that computes in bfloat16, and as stored for one that computes in float32.
-DType storage_dtype(const Parameter& parameter, const StoredTensor& stored, DType compute_dtype);
-
-/// Bytes that load_parameters() will allocate in this process. Throws Error unless checkpoint and model have the same
-/// tensors.
-std::int64_t parameter_bytes(const TensorSource& source, const std::vector<Parameter>& parameters, DType compute_dtype);
-
 /// How bytes come from the file system into several ranks (docs/io.md).
 struct LoadOptions {
   Communicator* world = nullptr;  ///< the ranks that load at the same time; none: this process alone
@@ -35,10 +27,11 @@ struct LoadResult {
   double seconds = 0;       ///< until the last of them was ready
 };
 
-/// Allocates every parameter and reads it, several slabs at a time, straight into its memory on a host; hashes are
-/// verified. Of a stack only the slabs of Parameter::experts are read. Collective when there is a communicator. Throws
-/// Error when the memory of the host is too small, before anything is allocated, unless checkpoint and model have the
-/// same tensors, and for an altered checkpoint; then other ranks may wait, and Session::fail() must end them.
+/// Allocates every parameter in its held_dtype() and reads it, several slabs at a time, straight into its memory on a
+/// host; hashes are verified. Of a stack only the slabs of Parameter::experts are read. Collective when there is a
+/// communicator. Throws Error when the memory of the host is too small, before anything is allocated, unless checkpoint
+/// and model have the same tensors, and for an altered checkpoint; then other ranks may wait, and Session::fail() must
+/// end them.
 LoadResult load_parameters(const TensorSource& source, std::vector<Parameter>& parameters, const ExecSpace& exec,
                            DType compute_dtype, const LoadOptions& options = {});
 

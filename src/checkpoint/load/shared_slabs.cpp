@@ -19,7 +19,7 @@ std::vector<std::size_t> numbers(std::size_t count) {
 
 std::vector<std::uint64_t> stored_bytes(const std::vector<SlabTarget>& targets) {
   std::vector<std::uint64_t> bytes;
-  for (const SlabTarget& target : targets) bytes.push_back(target.stored_bytes());
+  for (const SlabTarget& target : targets) bytes.push_back(target.size_bytes());
   return bytes;
 }
 

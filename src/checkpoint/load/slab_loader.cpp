@@ -31,7 +31,7 @@ void store(const ExecSpace& exec, std::span<const std::byte> bytes, std::byte* d
 }  // namespace
 
 void SlabLoader::copy(const SlabTarget& target) const {
-  SlabReader reader(source_, *target.tensor, target.slab, {.progress = &progress_}, read_bytes_,
+  SlabReader reader(source_, *target.tensor, target.index, {.progress = &progress_}, read_bytes_,
                     /*fetch_ahead_bytes=*/0);
   if (target.panel_columns > 0) return copy_panels(target, reader);
   if (kHostReachesParameters) {
@@ -68,7 +68,7 @@ void SlabLoader::copy_panels(const SlabTarget& target, SlabReader& reader) const
 
 void SlabLoader::convert(const SlabTarget& target) const {
   const HostExecSpace host_exec;
-  FloatBands bands(source_, *target.tensor, target.slab, {.progress = &progress_});
+  FloatBands bands(source_, *target.tensor, target.index, {.progress = &progress_});
   std::vector<Bf16> rounded;
   for (FloatBand band = bands.next(host_exec); band.num_rows > 0; band = bands.next(host_exec)) {
     std::byte* const begin = target.begin + band.first_value * std::int64_t(size_bytes(target.dtype));

@@ -12,19 +12,13 @@
 namespace m2 {
 
 /// A slab of a checkpoint and the piece of a parameter's memory that it fills.
-struct SlabTarget {
-  const StoredTensor* tensor = nullptr;
-  std::int64_t slab = 0;
+struct SlabTarget : Slab {
   DType dtype{};  ///< in memory
   std::byte* begin = nullptr;
   int panel_columns = 0;  ///< if not 0: the slab's rows have so many values and become panels
 
   bool is_conversion() const { return dtype != tensor->dtype; }
-  std::uint64_t stored_bytes() const { return tensor->slab_bytes(); }
-  std::uint64_t memory_bytes() const { return stored_bytes() / size_bytes(tensor->dtype) * size_bytes(dtype); }
-  std::uint64_t disk_position(const TensorSource& source) const {
-    return source.disk_position(*tensor, std::uint64_t(slab) * stored_bytes());
-  }
+  std::uint64_t memory_bytes() const { return size_bytes() / m2::size_bytes(tensor->dtype) * m2::size_bytes(dtype); }
 };
 
 /// Whether a slab can be read straight to where it stays.

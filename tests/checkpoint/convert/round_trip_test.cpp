@@ -61,8 +61,7 @@ TEST(RoundTripSizes, SmallShardsAreNumberedAndIndexed) {
 TEST(RoundTripSizes, ATensorAboveTheLimitHasAFileOfItsOwn) {
   std::vector<StoredTensor> tensors(3);
   for (int i = 0; i < 3; ++i) {
-    const std::vector<std::int64_t> shape{i == 1 ? 100 : 10};
-    tensors[i].shape = tensors[i].part_shape = shape;
+    tensors[i].shape = {i == 1 ? 100 : 10};
     tensors[i].parts = {std::string(1, char('a' + i))};
   }
   const Shards shards = plan_shards(tensors, 80);

@@ -58,8 +58,7 @@ class FetchedSource final : public TensorSource {
 StoredTensor tensor_of_mib(const std::string& name, std::int64_t num_slabs, std::int64_t slab_mib) {
   StoredTensor tensor;
   tensor.name = name;
-  tensor.shape = {num_slabs, slab_mib << 20};
-  tensor.num_slabs = num_slabs;
+  tensor.shape = {num_slabs, slab_mib, 1 << 20};
   tensor.dtype = DType::float8_e4m3fn;
   return tensor;
 }

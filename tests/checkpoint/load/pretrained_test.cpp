@@ -113,8 +113,7 @@ TEST(SavePretrained, NeedsEveryExpert) {
   MiniMaxM2ForCausalLM model = load(fixture("tiny-fp8"));
   std::vector<Parameter> parameters = model.parameters();
   Parameter& gate_up = *std::ranges::find(parameters, "layers/1/moe/experts/gate_up", &Parameter::name);
-  gate_up.num_experts = 6;
-  gate_up.shape[0] = 2;
+  gate_up.experts = {0, 3};
   EXPECT_THAT([&] { ModelSource(model.config(), parameters, test::exec()); },
               ThrowsMessage<Error>("layers/1/moe/experts/gate_up cannot be saved: 2 of its 6 experts are in this "
                                    "process; save a model that holds all"));
@@ -125,10 +124,7 @@ TEST(LoadParameters, ReadsTheExpertsThatLieHere) {
   MiniMaxM2ForCausalLM model(source->config(), {.exec = test::exec()}), whole = load(fixture("tiny-fp8"));
   std::vector<Parameter> parameters = model.parameters();
   for (Parameter& parameter : parameters) {
-    if (parameter.shape.size() != 3) continue;
-    parameter.num_experts = 6;
-    parameter.experts = {1, 4, 5};
-    parameter.shape[0] = 3;
+    if (parameter.schema.is_expert_stack()) parameter.experts = {1, 4, 5};
   }
   load_parameters(*source, parameters, test::exec(), DType::bfloat16);
   const std::string name = "layers/1/moe/experts/down";
@@ -139,8 +135,6 @@ TEST(LoadParameters, ReadsTheExpertsThatLieHere) {
   parameters = model.parameters();
   auto stack = std::ranges::find(parameters, name, &Parameter::name);
   stack->experts = {6};
-  stack->num_experts = 6;
-  stack->shape[0] = 1;
   EXPECT_THAT([&] { load_parameters(*source, parameters, test::exec(), DType::bfloat16); },
               ThrowsMessage<Error>(fmt::format("'{}': {} has no expert 6, only 0 to 5", source->path(), name)));
 }
@@ -157,13 +151,13 @@ TEST(LoadParameters, SaysWhatTheModelDoesNotHave) {
     }
     return std::string("no error");
   };
-  parameters.push_back({.name = "layers/3/input_norm", .shape = {64}, .vector = parameters[1].vector});
+  parameters.push_back({.schema = {"layers/3/input_norm", ParameterKind::norm, {64}}, .vector = parameters[1].vector});
   EXPECT_EQ(message(), fmt::format("'{}' does not hold layers/3/input_norm, which the model needs", source->path()));
   parameters.pop_back();
   parameters.pop_back();
   EXPECT_EQ(message(), fmt::format("'{}' holds lm_head, which the model does not have", source->path()));
   parameters = model.parameters();
-  parameters.back().shape = {384, 65};
+  parameters.back().schema.shape = {384, 65};
   EXPECT_EQ(message(), fmt::format("'{}': lm_head has shape [384, 64], the model expects [384, 65]", source->path()));
 }
 
@@ -172,8 +166,9 @@ class UnreadSource : public TensorSource {
  public:
   explicit UnreadSource(const MiniMaxM2Config& config) : TensorSource("huge.h5", config) {
     std::vector<StoredTensor> tensors;
-    for (const NativeTensor& tensor : native_tensors(config)) {
-      tensors.push_back({tensor, tensor.kind == TensorKind::router ? DType::float32 : DType::bfloat16, {}});
+    const ParameterSchemas schemas(config);
+    for (const ParameterSchema& schema : schemas.list()) {
+      tensors.push_back(stored_tensor(schema, held_dtype(schema, DType::bfloat16, DType::bfloat16)));
     }
     set_tensors(std::move(tensors));
   }
@@ -198,15 +193,16 @@ TEST(LoadParameters, RefusesWhatDoesNotFitBeforeItReads) {
   EXPECT_EQ(model.lm_head.data(), nullptr);
 }
 
-TEST(LoadParameters, CountsItsBytes) {
+TEST(LoadParameters, TakesTheBytesOfTheCheckpointAndFloat32WhereTheSchemaStaysSo) {
   const auto source = open_checkpoint(fixture("tiny-fp8"));
-  MiniMaxM2ForCausalLM model(source->config(), {.exec = test::exec()});
-  std::int64_t expected = 0;  // FP8 as stored; vectors and the router as float32; bfloat16 matrices as stored
+  MiniMaxM2ForCausalLM model = load(fixture("tiny-fp8"), DType::bfloat16);
+  std::int64_t expected = 0;  // FP8 with its scales and bfloat16 matrices as stored
   for (const StoredTensor& tensor : source->tensors()) {
-    const bool is_float32 = tensor.kind == TensorKind::norm || tensor.kind == TensorKind::router;
-    expected += tensor.num_values() * std::int64_t(is_float32 ? 4 : size_bytes(tensor.dtype));
+    expected += tensor.num_values() * std::int64_t(tensor.stays_float32() ? 4 : size_bytes(tensor.dtype));
   }
-  EXPECT_EQ(parameter_bytes(*source, model.parameters(), DType::bfloat16), expected);
+  std::int64_t found = 0;
+  for (const Parameter& parameter : model.parameters()) found += parameter.storage_bytes(parameter.dtype());
+  EXPECT_EQ(found, expected);
 }
 
 }  // namespace

@@ -43,12 +43,9 @@ std::vector<int> experts_of(Layout layout, int num_experts) {
   return experts;
 }
 
-void hold_only(std::vector<Parameter>& parameters, const std::vector<int>& experts, int num_experts) {
+void hold_only(std::vector<Parameter>& parameters, const std::vector<int>& experts) {
   for (Parameter& parameter : parameters) {
-    if (parameter.shape.size() != 3) continue;
-    parameter.num_experts = num_experts;
-    parameter.experts = experts;
-    parameter.shape[0] = std::int64_t(experts.size());
+    if (parameter.schema.is_expert_stack()) parameter.experts = experts;
   }
 }
 
@@ -110,19 +107,19 @@ class RanksLoad : public ::testing::TestWithParam<Case> {
     for (std::size_t p = 0; p < expected.size(); ++p) {
       const std::vector<int>& experts = parameters[p].experts;
       if (experts.empty()) {
-        EXPECT_TRUE(slab_bits(parameters[p], 0, 1) == slab_bits(expected[p], 0, 1)) << expected[p].name;
+        EXPECT_TRUE(slab_bits(parameters[p], 0, 1) == slab_bits(expected[p], 0, 1)) << expected[p].name();
       }
       for (std::size_t i = 0; i < experts.size(); ++i) {
         EXPECT_TRUE(slab_bits(parameters[p], i, experts.size()) ==
-                    slab_bits(expected[p], std::size_t(experts[i]), std::size_t(expected[p].shape[0])))
-            << expected[p].name << ", expert " << experts[i];
+                    slab_bits(expected[p], std::size_t(experts[i]), std::size_t(expected[p].schema.shape[0])))
+            << expected[p].name() << ", expert " << experts[i];
       }
     }
   }
 
   // How often each byte of a stack is to be read by all ranks together.
   std::string expected_counts(const StoredTensor& tensor, const std::vector<int>& own) const {
-    std::vector<std::int64_t> holds(std::size_t(tensor.num_slabs));
+    std::vector<std::int64_t> holds(std::size_t(tensor.num_slabs()));
     for (const int expert : own) holds[std::size_t(expert)] = 1;
     const auto all = world().all_gather_values(holds);
     std::string counts(tensor.size_bytes(), '\0');
@@ -145,7 +142,7 @@ TEST_P(RanksLoad, EachRankGetsItsSlabsAndEachByteIsReadOnce) {
   MiniMaxM2ForCausalLM model(source.config(), {.exec = exec()});
   std::vector<Parameter> parameters = model.parameters();
   const std::vector<int> own = experts_of(GetParam().layout, source.config().num_local_experts);
-  hold_only(parameters, own, source.config().num_local_experts);
+  hold_only(parameters, own);
   constexpr std::size_t kReadBytes = 5000;
   const LoadResult result =
       load_parameters(source, parameters, exec(), GetParam().dtype,
@@ -158,7 +155,7 @@ TEST_P(RanksLoad, EachRankGetsItsSlabsAndEachByteIsReadOnce) {
     for (const std::string& counts : world().all_gather_texts(source.counts(tensor.name))) {
       for (std::size_t i = 0; i < total.size(); ++i) total[i] = char(total[i] + counts[i]);
     }
-    const bool is_stack = tensor.kind == TensorKind::experts;
+    const bool is_stack = tensor.is_expert_stack();
     const std::string once(tensor.size_bytes(), GetParam().shared_reads ? '\1' : char(world().size()));
     EXPECT_TRUE(total == (is_stack ? expected_counts(tensor, own) : once)) << tensor.name;
     for (const char count : total) read_bytes += std::uint64_t(count);
@@ -229,11 +226,12 @@ TEST(RanksLoadMemory, IsThatOfTheOwnWeights) {
   for (const bool shared_reads : {true, false}) {
     MiniMaxM2ForCausalLM model(source->config(), {.exec = exec()});
     std::vector<Parameter> parameters = model.parameters();
-    hold_only(parameters, experts_of(Layout::split, config.num_local_experts), config.num_local_experts);
-    const std::int64_t own_bytes = parameter_bytes(*source, parameters, DType::bfloat16);
+    hold_only(parameters, experts_of(Layout::split, config.num_local_experts));
     const std::int64_t before_bytes = peak_resident_bytes(true);
     load_parameters(*source, parameters, exec(), DType::bfloat16, {.world = &world(), .shared_reads = shared_reads});
     const std::int64_t grown_bytes = peak_resident_bytes(false) - before_bytes;
+    std::int64_t own_bytes = 0;
+    for (const Parameter& parameter : parameters) own_bytes += parameter.storage_bytes(parameter.dtype());
     EXPECT_LT(grown_bytes, own_bytes + 100'000'000);
     EXPECT_GT(grown_bytes, own_bytes / 2) << "the measurement sees the weights";
   }

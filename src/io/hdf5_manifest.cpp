@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/hdf5_seal.hpp"
+#include "io/hdf5_manifest.hpp"
 
 #include <fmt/format.h>
 
@@ -17,7 +17,7 @@
 namespace m2 {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "the seal's numbers are stored as they are in memory");
+static_assert(std::endian::native == std::endian::little, "the manifest's numbers are stored as they are in memory");
 static_assert(sizeof(Extent) == 16, "the table is stored as it is in memory");
 
 constexpr std::array kMagic{'K', 'o', 'k', 'k', 'o', 's', 'M', '2'};
@@ -27,7 +27,7 @@ constexpr std::uint64_t kMaxUserBlockBytes = 1ull << 30;  // the largest alignme
 constexpr std::uint64_t kMaxDatasets = 1ull << 22;
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
 
-struct SealHeader {
+struct ManifestHeader {
   std::array<char, 8> magic = kMagic;
   std::uint64_t version = kVersion;
   std::uint64_t user_block_bytes = 0;
@@ -36,7 +36,7 @@ struct SealHeader {
   std::uint64_t rest_hash = 0;   // of the file without user block and data
   std::uint64_t block_hash = 0;  // of the user block, with zero in this place
 };
-static_assert(sizeof(SealHeader) == 56);
+static_assert(sizeof(ManifestHeader) == 56);
 
 std::vector<Extent> sorted(std::vector<Extent> extents) {
   std::ranges::sort(extents, {}, &Extent::offset);
@@ -53,10 +53,10 @@ void hash_range(const File& file, std::uint64_t begin, std::uint64_t end, Hash64
   }
 }
 
-std::uint64_t hash_rest(const File& file, const Seal& seal, std::uint64_t file_size_bytes) {
+std::uint64_t hash_rest(const File& file, const Manifest& manifest, std::uint64_t file_size_bytes) {
   Hash64 hash;
-  std::uint64_t begin = seal.user_block_bytes;
-  for (const Extent& extent : sorted(seal.data)) {
+  std::uint64_t begin = manifest.user_block_bytes;
+  for (const Extent& extent : sorted(manifest.data)) {
     hash_range(file, begin, extent.offset, hash);
     begin = extent.offset + extent.size_bytes;
   }
@@ -65,7 +65,7 @@ std::uint64_t hash_rest(const File& file, const Seal& seal, std::uint64_t file_s
 }
 
 // Of the user block: `header` as if its own hash were zero, and what lies behind it in the file.
-std::uint64_t hash_block(const File& file, SealHeader header) {
+std::uint64_t hash_block(const File& file, ManifestHeader header) {
   header.block_hash = 0;
   Hash64 hash;
   hash.update(std::as_bytes(std::span(&header, 1)));
@@ -80,8 +80,8 @@ std::string printable(std::span<const char> bytes) {
   return text;
 }
 
-SealHeader read_header(const File& file, std::uint64_t file_size_bytes) {
-  SealHeader header;
+ManifestHeader read_header(const File& file, std::uint64_t file_size_bytes) {
+  ManifestHeader header;
   const auto available = std::min<std::uint64_t>(file_size_bytes, sizeof(header));
   header.magic.fill('\0');
   file.read_at(0, std::as_writable_bytes(std::span(&header, 1)).first(available));
@@ -109,9 +109,9 @@ SealHeader read_header(const File& file, std::uint64_t file_size_bytes) {
   raise("'{}' is altered or damaged: {} differs from what was written: copy it again", file.path(), where);
 }
 
-void check_extents(const File& file, const Seal& seal, std::uint64_t file_size_bytes) {
-  std::uint64_t begin = seal.user_block_bytes;
-  for (const Extent& extent : sorted(seal.data)) {
+void check_extents(const File& file, const Manifest& manifest, std::uint64_t file_size_bytes) {
+  std::uint64_t begin = manifest.user_block_bytes;
+  for (const Extent& extent : sorted(manifest.data)) {
     const bool inside = extent.offset >= begin && extent.offset <= file_size_bytes && extent.size_bytes > 0 &&
                         extent.size_bytes <= file_size_bytes - extent.offset;
     M2_REQUIRE(inside, "'{}' is damaged: the data of {} bytes at byte {} overlap others or leave the file's {} bytes",
@@ -125,25 +125,26 @@ void check_extents(const File& file, const Seal& seal, std::uint64_t file_size_b
 std::uint64_t user_block_size(std::uint64_t num_datasets, std::uint64_t min_bytes) {
   M2_REQUIRE(num_datasets <= kMaxDatasets, "{} datasets are too many for one checkpoint file: it holds {}",
              num_datasets, kMaxDatasets);
-  return std::bit_ceil(std::max({sizeof(SealHeader) + num_datasets * sizeof(Extent), min_bytes, kMinUserBlockBytes}));
+  return std::bit_ceil(
+      std::max({sizeof(ManifestHeader) + num_datasets * sizeof(Extent), min_bytes, kMinUserBlockBytes}));
 }
 
-void write_seal(const File& file, const Seal& seal) {
-  SealHeader header;
-  header.user_block_bytes = seal.user_block_bytes;
+void write_manifest(const File& file, const Manifest& manifest) {
+  ManifestHeader header;
+  header.user_block_bytes = manifest.user_block_bytes;
   header.file_size_bytes = file.size_bytes();
-  header.num_datasets = seal.data.size();
-  header.rest_hash = hash_rest(file, seal, header.file_size_bytes);
+  header.num_datasets = manifest.data.size();
+  header.rest_hash = hash_rest(file, manifest, header.file_size_bytes);
 
   // Behind the table the block is as the new file was: zeros.
-  file.write_at(sizeof(header), std::as_bytes(std::span(seal.data)));
+  file.write_at(sizeof(header), std::as_bytes(std::span(manifest.data)));
   header.block_hash = hash_block(file, header);
   file.write_at(0, std::as_bytes(std::span(&header, 1)));
 }
 
-Seal read_seal(const File& file) {
+Manifest read_manifest(const File& file) {
   const std::uint64_t file_size_bytes = file.size_bytes();
-  const SealHeader header = read_header(file, file_size_bytes);
+  const ManifestHeader header = read_header(file, file_size_bytes);
   const std::uint64_t block_bytes = header.user_block_bytes;
   const bool plausible = std::has_single_bit(block_bytes) && block_bytes >= kMinUserBlockBytes &&
                          block_bytes <= std::min(kMaxUserBlockBytes, file_size_bytes) &&
@@ -151,12 +152,12 @@ Seal read_seal(const File& file) {
                          header.num_datasets <= kMaxDatasets;
   if (!plausible || hash_block(file, header) != header.block_hash) raise_altered(file, "the beginning of the file");
 
-  Seal seal{block_bytes, std::vector<Extent>(header.num_datasets)};
-  file.read_at(sizeof(header), std::as_writable_bytes(std::span(seal.data)));
-  check_extents(file, seal, file_size_bytes);
-  if (hash_rest(file, seal, file_size_bytes) != header.rest_hash)
+  Manifest manifest{block_bytes, std::vector<Extent>(header.num_datasets)};
+  file.read_at(sizeof(header), std::as_writable_bytes(std::span(manifest.data)));
+  check_extents(file, manifest, file_size_bytes);
+  if (hash_rest(file, manifest, file_size_bytes) != header.rest_hash)
     raise_altered(file, "the description of the datasets");
-  return seal;
+  return manifest;
 }
 
 }  // namespace m2

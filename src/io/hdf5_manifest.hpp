@@ -13,9 +13,9 @@ struct Extent {
   std::uint64_t size_bytes = 0;
 };
 
-/// What the user block of a checkpoint file says (docs/checkpoint.md): where the datasets' data lie, in the order of
-/// the plan.
-struct Seal {
+/// What the user block of a checkpoint file says (docs/checkpoint.md), beside checksums of itself and of every byte
+/// outside the data: where the datasets' data lie, in the order of the plan.
+struct Manifest {
   std::uint64_t user_block_bytes = 0;
   std::vector<Extent> data;
 };
@@ -24,11 +24,11 @@ struct Seal {
 /// they are too many.
 std::uint64_t user_block_size(std::uint64_t num_datasets, std::uint64_t min_bytes);
 
-/// Hashes the finished file outside its data and writes the user block.
-void write_seal(const File& file, const Seal& seal);
+/// Hashes the finished file outside its data and writes the manifest into the user block.
+void write_manifest(const File& file, const Manifest& manifest);
 
 /// Reads the user block and verifies it and every byte of the file outside the data. Throws Error, which says whether
 /// the file is foreign, of another version, truncated or altered.
-Seal read_seal(const File& file);
+Manifest read_manifest(const File& file);
 
 }  // namespace m2
