@@ -93,13 +93,13 @@ void add_input_keys(std::vector<DeckKey>& keys) {
                       "Type of the activations and of unquantised weights; auto: what the checkpoint says."));
   keys.push_back(with_example(
       path("prompts.file", kGenerate, &Deck::prompts, &PromptsSection::file, PathUse::read,
-           "Prompts, as JSON Lines with prompt, token_ids or messages, and an id if wanted. Either this or "
+           "Prompts, as JSON Lines with prompt, token_ids or messages, and optionally an id. Either this or "
            "prompts.text."),
       "prompts.jsonl", false));
   keys.push_back(
       text("prompts.text", kGenerate, &Deck::prompts, &PromptsSection::text, "One prompt, continued as it stands."));
   keys.push_back(with_example(path("data.file", kScore, &Deck::data, &DataSection::file, PathUse::read,
-                                   "What to score, as JSON Lines with text or token_ids, and an id if wanted."),
+                                   "What to score, as JSON Lines with text or token_ids, and optionally an id."),
                               "data.jsonl", true));
 }
 
@@ -127,7 +127,7 @@ void add_sampling_keys(std::vector<DeckKey>& keys) {
                      NumberRange<int>{0, std::numeric_limits<int>::max()}, "a list of whole numbers >= 0",
                      "Tokens that end a sequence, besides the model's own end-of-sequence tokens."));
   keys.push_back(flag("sampling.ignore_eos", kGenerate, kSection, &SamplingSection::ignore_eos,
-                      "Goes on after the model's own end-of-sequence tokens."));
+                      "Continues after the model's own end-of-sequence tokens."));
   keys.push_back(flag("sampling.logprobs", kGenerate, kSection, &SamplingSection::logprobs,
                       "Writes the natural logarithm of each generated token's probability."));
 }
@@ -143,9 +143,9 @@ void add_bench_keys(std::vector<DeckKey>& keys) {
   keys.push_back(whole("bench.context", kBench, kSection, &BenchSection::context, 1, 1 << 20,
                        "Tokens of each sequence before the first generated one."));
   keys.push_back(whole("bench.repeats", kBench, kSection, &BenchSection::repeats, 1, 1 << 20,
-                       "How often each is measured; the median is reported, with the least and the most."));
+                       "Measurements of each; the report has the median, the minimum and the maximum."));
   keys.push_back(flag("bench.operations", kBench, kSection, &BenchSection::operations,
-                      "Measures single operations at the sizes of MiniMax-M2, too; then the model may be left out."));
+                      "Also measures single operations at the sizes of MiniMax-M2; then the model may be left out."));
 }
 
 void add_run_keys(std::vector<DeckKey>& keys) {
@@ -157,14 +157,14 @@ void add_run_keys(std::vector<DeckKey>& keys) {
                       "GiB (1024^3 bytes) this process may use. null: what the machine has."));
   keys.push_back(path("output.file", kEvery, &Deck::output, &OutputSection::file, PathUse::write,
                       "Results, as JSON Lines in the order of the input; of bench, one JSON object with everything "
-                      "that was measured. null: standard output, where bench prints its tables anyway."));
+                      "that was measured. null: standard output, where bench always prints its tables."));
   keys.push_back(path("output.report", kBench, &Deck::output, &OutputSection::report, PathUse::write,
                       "The same as a page with charts, for a browser: one HTML file that needs no other. null: none."));
   keys.push_back(word("output.stream", kGenerate, &Deck::output, &OutputSection::stream,
                       "Prints the text of a single prompt while it is generated; auto: on a terminal, without "
                       "output.file."));
   keys.push_back(flag("output.resume", kTexts, &Deck::output, &OutputSection::resume,
-                      "Goes on where output.file ends; false: writes it anew."));
+                      "Continues where output.file ends; false: overwrites it."));
   keys.push_back(real("output.grace_seconds", kTexts, &Deck::output, &OutputSection::grace_seconds, 0.0, 1e6,
                       "After SIGUSR1 (Slurm's warning), seconds to finish the sequences in flight before stopping."));
   keys.push_back(path("output.expert_load", kTexts, &Deck::output, &OutputSection::expert_load, PathUse::write,
@@ -181,8 +181,8 @@ void add_parallel_keys(std::vector<DeckKey>& keys) {
                       "exact: each expert's answer returns by itself, so that no bit depends on the number of ranks; "
                       "reduced: summed on the experts' rank first, fewer bytes."));
   keys.push_back(word("parallel.overlap", kEvery, kSection, &ParallelSection::overlap,
-                      "Exchanges tokens while experts work on those before; auto: off, as it gains only where the "
-                      "network is slow."));
+                      "Exchanges tokens while experts work on those before; auto: off, because it only helps where "
+                      "the network is slow."));
   keys.push_back(whole("parallel.tokens_per_exchange", kEvery, kSection, &ParallelSection::tokens_per_exchange, 1,
                        1 << 20,
                        "Tokens of each rank in one exchange. Costs memory, changes no result. null: batch.max_tokens "
@@ -198,10 +198,10 @@ void add_backend_keys(std::vector<DeckKey>& keys) {
   constexpr auto kSection = &Deck::backend;
   keys.push_back(
       word("backend.linear", kEvery, kSection, &BackendConfig::linear,
-           "Who multiplies the matrices of the projections and of the head; auto: kokkos, whatever the size, so "
-           "that a token's bits do not depend on the batch. onednn multiplies no FP8."));
+           "Implementation of the matrix products of the projections and of the head; auto: kokkos for every size, "
+           "so that a token's bits do not depend on the batch. onednn has no FP8."));
   keys.push_back(word("backend.experts", kEvery, kSection, &BackendConfig::experts,
-                      "Who multiplies the matrices of the experts; auto and onednn as for linear."));
+                      "Implementation of the matrix products of the experts; auto and onednn as for linear."));
   keys.push_back(word("backend.rms_norm", kEvery, kSection, &BackendConfig::rms_norm,
                       "Rounds to the storage type after the multiplication with the weight (more exact), or before it "
                       "as transformers does."));

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#if __has_include(<fmt/base.h>)  // since fmt 11, where core.h is all of format.h
+#include <fmt/base.h>
+#else
 #include <fmt/core.h>
+#endif
 
 #include <stdexcept>
 #include <string>
@@ -25,16 +29,26 @@ class UsageError : public Error {
 [[noreturn]] void raise_formatted(fmt::string_view format, fmt::format_args args);
 [[noreturn]] void raise_usage_formatted(fmt::string_view format, fmt::format_args args);
 
+/// The text of a checked format; fmt 9 converts it, and fmt 12 prefers get().
+template <class Format>
+fmt::string_view format_text(const Format& format) {
+  if constexpr (requires { format.get(); }) {
+    return format.get();
+  } else {
+    return format;
+  }
+}
+
 /// Throws Error with the formatted message. The compiler checks the format.
 template <class... Args>
 [[noreturn]] void raise(fmt::format_string<Args...> format, Args&&... args) {
-  raise_formatted(format, fmt::make_format_args(args...));
+  raise_formatted(format_text(format), fmt::make_format_args(args...));
 }
 
 /// Throws UsageError with the formatted message.
 template <class... Args>
 [[noreturn]] void raise_usage(fmt::format_string<Args...> format, Args&&... args) {
-  raise_usage_formatted(format, fmt::make_format_args(args...));
+  raise_usage_formatted(format_text(format), fmt::make_format_args(args...));
 }
 
 }  // namespace m2

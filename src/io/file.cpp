@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -72,6 +73,14 @@ bool is_in_page_cache(int descriptor, std::uint64_t offset, std::uint64_t size_b
     if (::preadv2(descriptor, &out, 1, off_t(at), RWF_NOWAIT) != 1) return false;
   }
   return true;
+}
+
+// The name under which a file is written that takes the place of what is at `path`.
+std::string temporary_name(const std::string& path) {
+  std::error_code ignored;
+  M2_REQUIRE(!std::filesystem::exists(path, ignored) || std::filesystem::is_regular_file(path, ignored),
+             "'{}' is not a file, and a finished file is to take its place: choose another path", path);
+  return fmt::format("{}.{}.tmp", path, ::getpid());
 }
 
 // A rename is on the disk only when its folder is.
@@ -186,7 +195,7 @@ void File::sync() const {
 }
 
 PendingFile::PendingFile(const std::string& path)
-    : PendingFile(path, File(fmt::format("{}.{}.tmp", path, ::getpid()), File::Mode::create)) {}
+    : PendingFile(path, File(temporary_name(path), File::Mode::create)) {}
 
 PendingFile PendingFile::join(const std::string& pending_path) {
   return {pending_path, File(pending_path, File::Mode::update)};

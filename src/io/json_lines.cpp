@@ -39,8 +39,8 @@ JsonLinesWriter JsonLinesWriter::resume(const std::string& path,
   std::int64_t num_lines = 0;
   std::string broken;
   while (const auto line = lines.next()) {
-    M2_REQUIRE(broken.empty(), "{}: an interrupted job breaks off its last line only; move the file away or start anew",
-               broken);
+    M2_REQUIRE(broken.empty(),
+               "{}: an interrupted job can only break its last line; move the file away or start a new one", broken);
     if (!lines.had_newline()) break;
     nlohmann::json value;
     try {

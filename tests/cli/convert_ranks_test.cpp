@@ -123,7 +123,7 @@ TEST_F(ConvertRanks, ARankThatFailsEndsAllAndLeavesNothing) {
 }
 
 TEST_F(ConvertRanks, WrongUsageIsToldOnce) {
-  for (const std::string arguments : {"impart", "import only-one", "import a b --alignment 3000"}) {
+  for (const std::string arguments : {"impart", "import only-one", "import a b --alignment 3000", "import a a"}) {
     const Outcome outcome = many(2, arguments);
     EXPECT_EQ(outcome.code, 2) << arguments;
     EXPECT_EQ(occurrences(outcome.err, "m2-convert: error"), 1) << outcome.err;

@@ -74,6 +74,16 @@ TEST_F(M2RankFailure, TheSameErrorOfAllRanksIsSaidOnce) {
   expect_one_cause(fail(4, command("model.checkpoint=/nowhere.h5")), 1, "'/nowhere.h5' does not exist");
 }
 
+TEST_F(M2RankFailure, AnOutputThatIsAnInputEndsAll) {
+  const std::string before = read_bytes(folder_ / "prompts.jsonl");
+  for (const std::string how : {"", " --check", " output.resume=true"}) {
+    expect_one_cause(fail(4, command("output.file=" + folder_ / "prompts.jsonl" + how)), 2,
+                     "output.file '" + folder_ / "prompts.jsonl" + "' and prompts.file '" + folder_ / "prompts.jsonl" +
+                         "' are the same file");
+    EXPECT_EQ(read_bytes(folder_ / "prompts.jsonl"), before);
+  }
+}
+
 TEST_F(M2RankFailure, RanksWithDifferentDecksEnd) {
   const std::string by_rank = "sh -c '" + command("sampling.seed=$((1 + $PMIX_RANK / 2))") + "'";
   expect_one_cause(fail(3, by_rank), 2,

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <fstream>
 
+#include "config/deck_keys.hpp"
 #include "core/error.hpp"
 
 namespace m2 {
@@ -204,7 +205,7 @@ TEST(Deck, MissingAndContradictoryKeysAreNamed) {
       {"job: score\nmodel: {checkpoint: m.h5}",
        "deck.yaml: key 'data.file' is missing, expected a text that is not empty: What to score, as JSON Lines with "
        "text "
-       "or token_ids, and an id if wanted."},
+       "or token_ids, and optionally an id."},
       {"job: generate\nmodel: {checkpoint: m.h5}",
        "deck.yaml: expected either 'prompts.file' or 'prompts.text', found neither"},
       {"job: generate\nmodel: {checkpoint: m.h5}\nprompts: {file: a, text: b}",
@@ -256,10 +257,36 @@ TEST(Deck, ThePrintedDeckShowsKeysOfItsJobWithMeaningAndDefault) {
   EXPECT_THAT(score, Not(HasSubstr("sampling:")));
 }
 
+// All keys with a text are paths but prompts.text: one that is added must say whether it is read or written.
+TEST(Deck, EveryPathHasARole) {
+  std::string roles;
+  for (const DeckKey& key : deck_keys()) {
+    if (!key.text) continue;
+    roles += key.path + (!key.path_use ? " -\n" : *key.path_use == PathUse::read ? " read\n" : " write\n");
+  }
+  EXPECT_EQ(roles,
+            "model.checkpoint read\nmodel.config read\nprompts.file read\nprompts.text -\ndata.file read\n"
+            "output.file write\noutput.report write\noutput.expert_load write\nparallel.placement read\n");
+}
+
+TEST(Deck, ListsThePathsThatItsJobUses) {
+  Deck deck = parse("job: score\nmodel: {checkpoint: m.h5}\ndata: {file: d.jsonl}\noutput: {expert_load: load.json}\n");
+  deck.file = "deck.yaml";
+  std::string paths;
+  for (const PathRole& role : deck_paths(deck)) {
+    paths += role.key + " " + role.path + (role.use == PathUse::read ? " read\n" : " write\n");
+  }
+  EXPECT_EQ(paths,
+            "the deck deck.yaml read\nmodel.checkpoint m.h5 read\ndata.file d.jsonl read\n"
+            "output.expert_load load.json write\n");
+}
+
 TEST(Deck, IsLoadedFromAFile) {
   const std::string path = ::testing::TempDir() + "m2_deck_test." + std::to_string(::getpid()) + ".yaml";
   std::ofstream(path) << kSmallest;
-  EXPECT_EQ(load_deck(path), smallest());
+  Deck expected = smallest();
+  expected.file = path;
+  EXPECT_EQ(load_deck(path), expected);
   std::ofstream(path, std::ios::app) << "sampling: {sed: 1}\n";
   EXPECT_THAT([&] { load_deck(path); }, ::testing::ThrowsMessage<UsageError>(
                                             path + ":4: unknown key 'sampling.sed'; did you mean 'sampling.seed'?"));

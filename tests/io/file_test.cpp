@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -118,6 +119,19 @@ TEST(PendingFile, LeavesTheOldFileWhenAbandoned) {
   }
   EXPECT_THAT(folder.names(), ElementsAre("a"));
   EXPECT_EQ(test::read_bytes(folder / "a"), "old");
+}
+
+// As root, a rename would put a file in the place of /dev/null.
+TEST(PendingFile, TakesThePlaceOfFilesOnly) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  for (const std::string& path : {folder / "pipe", folder.path(), std::string("/dev/null")}) {
+    EXPECT_THAT([&] { PendingFile pending(path); },
+                ThrowsMessage<Error>("'" + path +
+                                     "' is not a file, and a finished file is to take its place: choose "
+                                     "another path"));
+  }
+  EXPECT_THAT(folder.names(), ElementsAre("pipe"));
 }
 
 TEST(WriteTextFileAtomically, ReplacesWholeOrNotAtAll) {

@@ -146,7 +146,7 @@ TEST(JsonLinesResume, RefusesAFileOfAnotherProgram) {
   EXPECT_THAT(
       [&] { resume_and_add(folder / "a"); },
       ThrowsMessage<Error>(AllOf(StartsWith((folder / "a") + ":2: not valid JSON"),
-                                 HasSubstr("an interrupted job breaks off its last line only; move the file away"))));
+                                 HasSubstr("an interrupted job can only break its last line; move the file away"))));
   EXPECT_EQ(test::read_bytes(folder / "a"), "1\nnotes\n2\n");
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "parallel/placement_file.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@ namespace m2 {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::MatchesRegex;
 
 template <class Action>
 std::string usage_error_of(const Action& action) {
@@ -94,28 +96,72 @@ TEST_F(PlacementFile, ReadsWhatItWrites) {
 
 TEST_F(PlacementFile, SaysWhatIsWrong) {
   const std::string file = "'" + path_ + "'";
-  EXPECT_EQ(error_of("{"), file + ": not JSON; expected the output of m2 --make-placement");
-  EXPECT_EQ(error_of("[]"), file + ": 'ranks' or 'layers' is missing; expected the output of m2 --make-placement");
+  EXPECT_THAT(error_of("{"), MatchesRegex(file + ": not valid JSON: at byte 2: syntax error .*; expected the output of "
+                                                 "m2 --make-placement"));
+  EXPECT_EQ(error_of(R"({"ranks": 2, "ranks": 2})"),
+            file + ": key 'ranks' is given twice; expected the output of m2 --make-placement");
+  EXPECT_EQ(error_of("[]"), file + ": there is no list 'layers'; expected the output of m2 --make-placement");
+  EXPECT_EQ(error_of(R"({"layers": []})"), file + ": 'ranks' is missing; expected the output of m2 --make-placement");
   EXPECT_EQ(error_of(R"({"ranks": 4, "layers": []})"),
             file + ": made for 4 ranks, and parallel.expert is 2; make one for 2");
   EXPECT_EQ(error_of(R"({"ranks": 2, "layers": 7})"),
-            file + ": 'layers' is no list of lists of lists of ranks; expected the output of m2 --make-placement");
+            file + ": there is no list 'layers'; expected the output of m2 --make-placement");
+  EXPECT_EQ(error_of(R"({"ranks": 2, "layers": [7]})"),
+            file + ": layer 0 is not a list of lists of ranks; expected the output of m2 --make-placement");
   EXPECT_EQ(error_of(R"({"ranks": 2, "layers": [[[0], [1], [1]]]})"), file + ": found 1 layers, the model has 2");
   EXPECT_EQ(error_of(R"({"ranks": 2, "layers": [[[0], [1]], [[0], [1]]]})"),
             file + ": layer 0 has 2 experts, the model 3");
   EXPECT_EQ(error_of(R"({"ranks": 2, "layers": [[[0], [1], []], [[0], [1], [1]]]})"),
             file + ": layer 0, expert 2: no rank holds it; expected a list of ranks from 0 to 1");
   EXPECT_EQ(error_of(R"({"ranks": 2, "layers": [[[0], [1], [2]], [[0], [1], [1]]]})"),
-            file + ": layer 0, expert 2: there is no rank 2; expected 0 to 1");
-  EXPECT_EQ(error_of(R"({"ranks": 2, "layers": [[[0], [1], [1, 1]], [[0], [1], [1]]]})"),
-            file + ": layer 0, expert 2: rank 1 is there twice");
-  EXPECT_EQ(error_of(R"({"ranks": 2, "layers": [[[0], [1], [1]], [[0], [0], [0]]]})"),
-            file + ": layer 1 gives rank 1 no expert; expected one at least");
-  write_text_file_atomically(path_, R"({"tokens": [[1, 2], [3]]})");
-  EXPECT_EQ(usage_error_of([&] { read_expert_load(path_); }),
             file +
-                ": layer 1 is not a list as long as the first; expected the file that a job writes with "
-                "output.expert_load");
+                ": layer 0, expert 2: found 2, which is not a rank from 0 to 1; expected the output of m2 "
+                "--make-placement");
+  EXPECT_EQ(error_of(R"({"ranks": 2, "layers": [[[0], [1], [1, 1]], [[0], [1], [1]]]})"),
+            file + ": layer 0, expert 2: rank 1 is listed twice");
+  EXPECT_EQ(error_of(R"({"ranks": 2, "layers": [[[0], [1], [1]], [[0], [0], [0]]]})"),
+            file + ": layer 1 gives rank 1 no expert; expected at least one");
+}
+
+// nlohmann::json converts each of these to a rank or to a number of tokens.
+TEST_F(PlacementFile, RefusesNumbersThatAConversionWouldChange) {
+  const std::string file = "'" + path_ + "'";
+  for (const char* rank : {"4294967296", "0.7", "1.0", "true", "-1", "18446744073709551616", "\"1\"", "null", "[1]"}) {
+    EXPECT_EQ(error_of(fmt::format(R"({{"ranks": 2, "layers": [[[0], [1], [1]], [[0], [1, {}], [1]]]}})", rank)),
+              fmt::format("{}: layer 1, expert 1: found {}, which is not a rank from 0 to 1; expected the output of m2 "
+                          "--make-placement",
+                          file, rank[0] == '1' && rank[1] == '8' ? "1.8446744073709552e+19" : rank));
+  }
+  EXPECT_EQ(error_of(R"({"ranks": 2, "layers": [[[0], true, [1]], []]})"),
+            file +
+                ": layer 0, expert 1: found true, which is not a list of ranks; expected the output of m2 "
+                "--make-placement");
+  EXPECT_EQ(error_of(R"({"ranks": 2.0, "layers": []})"),
+            file + ": made for 2.0 ranks, and parallel.expert is 2; make one for 2");
+}
+
+TEST_F(PlacementFile, SaysWhatIsWrongWithALoad) {
+  const std::string file = "'" + path_ + "'";
+  const std::string form = "; expected the file that a job writes with output.expert_load";
+  const std::pair<const char*, const char*> cases[] = {
+      {"{}", "there is no list 'tokens'"},
+      {R"({"tokens": []})", "the list 'tokens' is empty"},
+      {R"({"tokens": [7]})", "layer 0 is not a list of numbers"},
+      {R"({"tokens": [[]]})", "layer 0 is not a list of numbers"},
+      {R"({"tokens": [[1, 2], [3]]})", "layer 1 has 1 experts, layer 0 has 2"},
+      {R"({"tokens": [[1, 2], [3, -1]]})",
+       "layer 1, expert 1: found -1, which is not a number of tokens from 0 to 281474976710656"},
+      {R"({"tokens": [[1.5]]})",
+       "layer 0, expert 0: found 1.5, which is not a number of tokens from 0 to 281474976710656"},
+      {R"({"tokens": [[1, true]]})",
+       "layer 0, expert 1: found true, which is not a number of tokens from 0 to 281474976710656"},
+      {R"({"tokens": [[9223372036854775808]]})",
+       "layer 0, expert 0: found 9223372036854775808, which is not a number of tokens from 0 to 281474976710656"},
+  };
+  for (const auto& [text, message] : cases) {
+    write_text_file_atomically(path_, text);
+    EXPECT_EQ(usage_error_of([&] { read_expert_load(path_); }), file + ": " + message + form);
+  }
 }
 
 }  // namespace
