@@ -51,8 +51,8 @@ struct PanelProduct {
 
 using MultiplyPanels = void (*)(const PanelProduct&);
 
-/// The function for this processor: AVX-512 with bfloat16 instructions, AVX2, or nullptr where neither is there. In the
-/// former denormal numbers count as zero; in the latter FP8 weights take activations below 2^64.
+/// The function for this processor: AVX-512 with bfloat16 instructions, AVX2 (with FMA and F16C), or nullptr where
+/// neither is there. In the former subnormal numbers count as zero; in the latter FP8 weights never become any.
 MultiplyPanels panel_kernel();
 MultiplyPanels panel_kernel_avx512();  ///< nullptr on a processor without
 MultiplyPanels panel_kernel_avx2();

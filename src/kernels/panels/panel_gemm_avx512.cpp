@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/common/with_rows.hpp"
+
 // Compiled for AVX-512 function by function, so that nothing of it leaks into code for other processors. Without its
 // pragmas GCC 14 keeps a second copy of the sums in memory.
 #define M2_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16,avx512vbmi")))
@@ -16,10 +18,10 @@ namespace m2 {
 namespace {
 
 /// 24 sums, 4 weights and 1 pair of activations fill 29 of 32 registers.
-constexpr int kTileRows = 6;
+constexpr int kAvx512TileRows = 6;
 constexpr int kVectors = kPanelRows / 16;
-constexpr int kPairs = kPanelChunk / 2;
-constexpr int kLineBytes = 64;
+constexpr int kChunkPairs = kPanelChunk / 2;
+constexpr int kRegisterBytes = 64;
 
 /// float8_e4m3fn to bfloat16, exactly: the upper and the lower byte of the 128 magnitudes.
 struct Fp8Tables {
@@ -47,7 +49,8 @@ M2_AVX512_INLINE Fp8Expander load_expander() {
 }
 
 /// 64 bytes of a panel become the pairs of 32 rows. The tables are looked up by the lower 7 bits; bit 7 is the sign.
-M2_AVX512_INLINE void expand(const Fp8Expander& tables, const std::uint8_t* from, __m512i& pairs_0, __m512i& pairs_1) {
+M2_AVX512_INLINE void expand_avx512(const Fp8Expander& tables, const std::uint8_t* from, __m512i& pairs_0,
+                                    __m512i& pairs_1) {
   const __m512i value = _mm512_loadu_si512(from);
   const __m512i lower = _mm512_permutex2var_epi8(tables.lower[0], value, tables.lower[1]);
   const __m512i magnitude = _mm512_permutex2var_epi8(tables.upper[0], value, tables.upper[1]);
@@ -58,8 +61,8 @@ M2_AVX512_INLINE void expand(const Fp8Expander& tables, const std::uint8_t* from
 
 /// sums += the products of `kRows` rows with one pair of columns.
 template <int kRows>
-M2_AVX512_INLINE void add_pair(const Bf16* x_MK, std::int64_t stride, const __m512i (&w)[kVectors],
-                               __m512 (&sums)[kRows][kVectors]) {
+M2_AVX512_INLINE void add_pair_avx512(const Bf16* x_MK, std::int64_t stride, const __m512i (&w)[kVectors],
+                                      __m512 (&sums)[kRows][kVectors]) {
 #pragma GCC unroll 8
   for (int m = 0; m < kRows; ++m) {
     int pair;
@@ -71,7 +74,7 @@ M2_AVX512_INLINE void add_pair(const Bf16* x_MK, std::int64_t stride, const __m5
 }
 
 /// What a tile multiplies by: `num_pairs` pairs of columns of a panel.
-struct Chunk {
+struct Avx512Chunk {
   const std::uint8_t* begin;
   int num_pairs;
   const float* scale_inv;    ///< if not null: the products are summed alone and then multiplied by it
@@ -80,7 +83,7 @@ struct Chunk {
 
 /// totals += x * chunk for `kRows` rows; kIsFp8: of what the chunk holds.
 template <int kRows, bool kIsFp8>
-M2_AVX512 void multiply_tile(const Bf16* x_MK, std::int64_t stride, const Chunk& chunk, float* totals) {
+M2_AVX512 void multiply_tile_avx512(const Bf16* x_MK, std::int64_t stride, const Avx512Chunk& chunk, float* totals) {
   __m512 sums[kRows][kVectors];
 #pragma GCC unroll 8
   for (int m = 0; m < kRows; ++m) {
@@ -93,15 +96,15 @@ M2_AVX512 void multiply_tile(const Bf16* x_MK, std::int64_t stride, const Chunk&
     __m512i w[kVectors];
     if constexpr (kIsFp8) {
       const std::uint8_t* from = chunk.begin + p * 2 * kPanelRows;
-      expand(tables, from, w[0], w[1]);
-      expand(tables, from + kPanelRows, w[2], w[3]);
+      expand_avx512(tables, from, w[0], w[1]);
+      expand_avx512(tables, from + kPanelRows, w[2], w[3]);
     } else {
       const std::uint8_t* from = chunk.begin + p * 4 * kPanelRows;
 #pragma GCC unroll 8
-      for (int j = 0; j < kVectors; ++j) w[j] = _mm512_loadu_si512(from + j * kLineBytes);
+      for (int j = 0; j < kVectors; ++j) w[j] = _mm512_loadu_si512(from + j * kRegisterBytes);
     }
-    if (chunk.next) _mm_prefetch(reinterpret_cast<const char*>(chunk.next + p * kLineBytes), _MM_HINT_T1);
-    add_pair<kRows>(x_MK + 2 * p, stride, w, sums);
+    if (chunk.next) _mm_prefetch(reinterpret_cast<const char*>(chunk.next + p * kRegisterBytes), _MM_HINT_T1);
+    add_pair_avx512<kRows>(x_MK + 2 * p, stride, w, sums);
   }
 #pragma GCC unroll 8
   for (int m = 0; m < kRows; ++m) {
@@ -116,34 +119,23 @@ M2_AVX512 void multiply_tile(const Bf16* x_MK, std::int64_t stride, const Chunk&
 }
 
 template <bool kIsFp8>
-M2_AVX512 void multiply_rows(int num_rows, const Bf16* x_MK, std::int64_t stride, const Chunk& chunk, float* totals) {
-  switch (num_rows) {
-    case 1:
-      return multiply_tile<1, kIsFp8>(x_MK, stride, chunk, totals);
-    case 2:
-      return multiply_tile<2, kIsFp8>(x_MK, stride, chunk, totals);
-    case 3:
-      return multiply_tile<3, kIsFp8>(x_MK, stride, chunk, totals);
-    case 4:
-      return multiply_tile<4, kIsFp8>(x_MK, stride, chunk, totals);
-    case 5:
-      return multiply_tile<5, kIsFp8>(x_MK, stride, chunk, totals);
-    default:
-      return multiply_tile<kTileRows, kIsFp8>(x_MK, stride, chunk, totals);
-  }
+M2_AVX512 void multiply_rows_avx512(int num_rows, const Bf16* x_MK, std::int64_t stride, const Avx512Chunk& chunk,
+                                    float* totals) {
+  with_rows<1, kAvx512TileRows>(num_rows,
+                                [&](auto rows) { multiply_tile_avx512<rows(), kIsFp8>(x_MK, stride, chunk, totals); });
 }
 
-M2_AVX512 void expand_chunk(const std::uint8_t* from, int num_pairs, std::uint8_t* to) {
+M2_AVX512 void expand_chunk_avx512(const std::uint8_t* from, int num_pairs, std::uint8_t* to) {
   const Fp8Expander tables = load_expander();
   for (int half = 0; half < 2 * num_pairs; ++half) {
     __m512i pairs[2];
-    expand(tables, from + half * kLineBytes, pairs[0], pairs[1]);
-    _mm512_store_si512(to + half * 2 * kLineBytes, pairs[0]);
-    _mm512_store_si512(to + half * 2 * kLineBytes + kLineBytes, pairs[1]);
+    expand_avx512(tables, from + half * kRegisterBytes, pairs[0], pairs[1]);
+    _mm512_store_si512(to + half * 2 * kRegisterBytes, pairs[0]);
+    _mm512_store_si512(to + half * 2 * kRegisterBytes + kRegisterBytes, pairs[1]);
   }
 }
 
-M2_AVX512 void store(const PanelProduct& product, void* y_MN, const float* totals) {
+M2_AVX512 void store_avx512(const PanelProduct& product, void* y_MN, const float* totals) {
   for (int m = 0; m < product.num_rows; ++m) {
     const std::int64_t begin = m * product.y_row_stride;
     for (int j = 0; j < kVectors; ++j) {
@@ -158,41 +150,42 @@ M2_AVX512 void store(const PanelProduct& product, void* y_MN, const float* total
   }
 }
 
-/// Chunk by chunk over the columns, and in a chunk tile by tile over the rows: a chunk comes from memory once, and
-/// while the tiles multiply by it the next one is fetched. Few rows expand FP8 in registers, many once into the cache.
-M2_AVX512 void multiply_panel(const PanelProduct& product, const PanelOperand& operand) {
+/// Avx512Chunk by chunk over the columns, and in a chunk tile by tile over the rows: a chunk comes from memory once,
+/// and while the tiles multiply by it the next one is fetched. Few rows expand FP8 in registers, many once into the
+/// cache.
+M2_AVX512 void multiply_panel_avx512(const PanelProduct& product, const PanelOperand& operand) {
   alignas(64) float totals[kPanelMaxRows * kPanelRows];
   alignas(64) std::uint8_t expanded[kPanelChunk * kPanelRows * sizeof(Bf16)];
   const bool is_fp8 = operand.scale_inv_C != nullptr;
-  const bool is_expanded = is_fp8 && product.num_rows > kTileRows;
+  const bool is_expanded = is_fp8 && product.num_rows > kAvx512TileRows;
   std::fill_n(totals, product.num_rows * kPanelRows, 0.0f);
-  const int tile_rows = even_tile(product.num_rows, kTileRows);
+  const int tile_rows = even_tile(product.num_rows, kAvx512TileRows);
   const int pair_bytes = (is_fp8 ? 2 : 4) * kPanelRows;
   const auto* const panel = static_cast<const std::uint8_t*>(operand.panel);
   for (int begin = 0; begin < product.num_columns; begin += kPanelChunk) {
     const int num_pairs = std::min(kPanelChunk, product.num_columns - begin) / 2;
     const std::uint8_t* const chunk_begin = panel + std::int64_t(begin / 2) * pair_bytes;
     const std::uint8_t* next = chunk_begin + num_pairs * pair_bytes;
-    const std::uint8_t* const next_end = next + kPairs * pair_bytes;
-    if (is_expanded) expand_chunk(chunk_begin, num_pairs, expanded);
-    Chunk chunk{is_expanded ? expanded : chunk_begin, num_pairs,
-                is_fp8 ? operand.scale_inv_C + begin / kPanelChunk : nullptr, nullptr};
-    for (int m = 0; m < product.num_rows; m += tile_rows, next += num_pairs * kLineBytes) {
-      chunk.next = product.num_rows > kTileRows && next < next_end ? next : nullptr;
+    const std::uint8_t* const next_end = next + kChunkPairs * pair_bytes;
+    if (is_expanded) expand_chunk_avx512(chunk_begin, num_pairs, expanded);
+    Avx512Chunk chunk{is_expanded ? expanded : chunk_begin, num_pairs,
+                      is_fp8 ? operand.scale_inv_C + begin / kPanelChunk : nullptr, nullptr};
+    for (int m = 0; m < product.num_rows; m += tile_rows, next += num_pairs * kRegisterBytes) {
+      chunk.next = product.num_rows > kAvx512TileRows && next < next_end ? next : nullptr;
       const int num_rows = std::min(tile_rows, product.num_rows - m);
       const Bf16* const x_MK = product.x_MK + std::int64_t(m) * product.num_columns + begin;
       if (is_fp8 && !is_expanded) {
-        multiply_rows<true>(num_rows, x_MK, product.num_columns, chunk, totals + m * kPanelRows);
+        multiply_rows_avx512<true>(num_rows, x_MK, product.num_columns, chunk, totals + m * kPanelRows);
       } else {
-        multiply_rows<false>(num_rows, x_MK, product.num_columns, chunk, totals + m * kPanelRows);
+        multiply_rows_avx512<false>(num_rows, x_MK, product.num_columns, chunk, totals + m * kPanelRows);
       }
     }
   }
-  store(product, operand.y_MN, totals);
+  store_avx512(product, operand.y_MN, totals);
 }
 
-void multiply_panels(const PanelProduct& product) {
-  for (int i = 0; i < product.num_panels; ++i) multiply_panel(product, product.panel_P[i]);
+void multiply_panels_avx512(const PanelProduct& product) {
+  for (int i = 0; i < product.num_panels; ++i) multiply_panel_avx512(product, product.panel_P[i]);
 }
 
 }  // namespace
@@ -200,7 +193,7 @@ void multiply_panels(const PanelProduct& product) {
 MultiplyPanels panel_kernel_avx512() {
   static const bool is_there = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vbmi") &&
                                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-  return is_there ? &multiply_panels : nullptr;
+  return is_there ? &multiply_panels_avx512 : nullptr;
 }
 
 }  // namespace m2

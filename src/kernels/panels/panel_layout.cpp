@@ -96,50 +96,8 @@ void unpack(int num_pairs, int begin, int end, const Read& read, Pair* rows) {
   for_pairs(num_pairs, 0, begin, end, kPlaces, [=](std::int64_t row, std::int64_t place) { rows[row] = read(place); });
 }
 
-// Fp8Panels::woven. All in 16 bits, so that compilers use vector units.
-constexpr std::uint16_t spread_first(std::uint16_t pair) {
-  return std::uint16_t((pair << 4 & 0x07f0) | (pair << 8 & 0x8000));
-}
-constexpr std::uint16_t spread_second(std::uint16_t pair) {
-  return std::uint16_t((pair >> 4 & 0x07f0) | (pair & 0x8000));
-}
-constexpr std::uint8_t gather(std::uint16_t spread) {
-  return std::uint8_t((spread >> 4 & 0x7f) | (spread >> 8 & 0x80));
-}
-
-/// The 16 bits that begin a byte before those of `pair`: first columns fix half of them, and the other half is chosen
-/// so that x ^ x << 4 is the second column's value where that is looked for.
-constexpr std::uint16_t weave(std::uint16_t pair_before, std::uint16_t pair) {
-  const auto fixed = std::uint16_t(spread_first(pair_before) >> 8 | spread_first(pair) << 8);
-  const auto value = spread_second(pair);
-  auto chosen = std::uint16_t(((value ^ fixed << 4) & 0x0070) | ((value ^ fixed) >> 4 & 0x0808));
-  chosen = std::uint16_t(chosen | ((value ^ chosen << 4) & 0x0700));
-  return std::uint16_t(fixed | chosen);
-}
-constexpr std::uint16_t unweave(std::uint16_t woven_before, std::uint16_t woven) {
-  const auto x = std::uint16_t(woven_before >> 8 | woven << 8);
-  return std::uint16_t(gather(woven) | gather(std::uint16_t(x ^ x << 4)) << 8);
-}
-
-/// From Fp8Panels::bytes, where they are.
-void weave_panel(int num_pairs, std::uint16_t* panel) {
-  constexpr int kBlock = kPanelRows;
-  const std::int64_t size = std::int64_t(num_pairs) * kPanelRows;
-  const std::uint16_t first = panel[0];
-  std::array<std::uint16_t, kBlock + 2> pair;  // of the block, and those before and behind it
-  pair[kBlock] = panel[size - 1];
-  for (std::int64_t begin = 0; begin < size; begin += kBlock) {
-    pair[0] = pair[kBlock];
-    std::copy_n(panel + begin, kBlock, &pair[1]);
-    pair[kBlock + 1] = begin + kBlock < size ? panel[begin + kBlock] : first;
-    std::array<std::uint16_t, kBlock + 1> x;
-    for (int i = 0; i <= kBlock; ++i) x[i] = weave(pair[i], pair[i + 1]);
-    for (int i = 0; i < kBlock; ++i) panel[begin + i] = std::uint16_t(x[i] >> 8 | x[i + 1] << 8);
-  }
-}
-
 /// pack_panel() of rows that hold no NaN.
-void pack_numbers(DType dtype, int num_columns, const std::byte* rows, std::byte* panel, Fp8Panels form) {
+void pack_numbers(DType dtype, int num_columns, const std::byte* rows, std::byte* panel) {
   const int num_pairs = num_columns / 2;
   if (dtype == DType::bfloat16) {
     return pack(num_pairs, 0, reinterpret_cast<const std::uint32_t*>(rows), reinterpret_cast<std::uint32_t*>(panel));
@@ -147,7 +105,6 @@ void pack_numbers(DType dtype, int num_columns, const std::byte* rows, std::byte
   const auto* const from = reinterpret_cast<const std::uint16_t*>(rows);
   auto* const to = reinterpret_cast<std::uint16_t*>(panel);
   pack(num_pairs, pack_eights(num_pairs, from, to), from, to);
-  if (form == Fp8Panels::woven) weave_panel(num_pairs, to);
 }
 
 bool holds_nan(std::span<const std::byte> fp8) {
@@ -168,16 +125,13 @@ std::int64_t panel_bytes(DType dtype, int num_columns) {
   return std::int64_t(num_columns) * kPanelRows * std::int64_t(size_bytes(dtype));
 }
 
-Fp8Panels fp8_panels() { return panel_kernel() == panel_kernel_avx2() ? Fp8Panels::woven : Fp8Panels::bytes; }
-
-void pack_panel(DType dtype, int num_columns, const std::byte* rows, std::byte* panel, Fp8Panels form) {
+void pack_panel(DType dtype, int num_columns, const std::byte* rows, std::byte* panel) {
   M2_REQUIRE(dtype != DType::float8_e4m3fn || !holds_nan({rows, std::size_t(panel_bytes(dtype, num_columns))}),
              "a float8_e4m3fn weight holds NaN: the checkpoint is damaged; 'm2-convert verify' says where");
-  pack_numbers(dtype, num_columns, rows, panel, form);
+  pack_numbers(dtype, num_columns, rows, panel);
 }
 
-void unpack_panel(DType dtype, int num_columns, const std::byte* panel, int begin, int end, std::byte* rows,
-                  Fp8Panels form) {
+void unpack_panel(DType dtype, int num_columns, const std::byte* panel, int begin, int end, std::byte* rows) {
   const int num_pairs = num_columns / 2;
   if (dtype == DType::bfloat16) {
     const auto* const from = reinterpret_cast<const std::uint32_t*>(panel);
@@ -186,9 +140,7 @@ void unpack_panel(DType dtype, int num_columns, const std::byte* panel, int begi
   }
   const auto* const from = reinterpret_cast<const std::uint16_t*>(panel);
   auto* const to = reinterpret_cast<std::uint16_t*>(rows);
-  if (form == Fp8Panels::bytes) return unpack(num_pairs, begin, end, [=](std::int64_t i) { return from[i]; }, to);
-  const std::int64_t last = std::int64_t(num_pairs) * kPanelRows - 1;
-  unpack(num_pairs, begin, end, [=](std::int64_t i) { return unweave(from[i > 0 ? i - 1 : last], from[i]); }, to);
+  unpack(num_pairs, begin, end, [=](std::int64_t i) { return from[i]; }, to);
 }
 
 void rearrange_panels(const ExecSpace& exec, DType dtype, int num_columns, std::int64_t num_panels, WeightLayout layout,
@@ -205,7 +157,7 @@ void rearrange_panels(const ExecSpace& exec, DType dtype, int num_columns, std::
                            std::byte* const panel = values + i * bytes;
                            before.assign(panel, panel + bytes);
                            if (layout == WeightLayout::panels) {
-                             pack_numbers(dtype, num_columns, before.data(), panel, fp8_panels());
+                             pack_numbers(dtype, num_columns, before.data(), panel);
                            } else {
                              unpack_panel(dtype, num_columns, before.data(), 0, kPanelRows, panel);
                            }

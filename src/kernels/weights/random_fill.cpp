@@ -13,10 +13,10 @@ namespace m2 {
 namespace {
 
 /// Elements that share one block of Philox, two pairs of Box-Muller.
-constexpr int kGroup = 4;
+constexpr int kNormalGroup = 4;
 
 struct NormalGroup {
-  float value[kGroup];
+  float value[kNormalGroup];
 };
 
 /// Uniform in (0, 1]: logarithms are finite.
@@ -27,7 +27,7 @@ KOKKOS_INLINE_FUNCTION NormalGroup draw(RandomStream stream, std::uint64_t group
   const PhiloxBlock counter{{std::uint32_t(group), std::uint32_t(group >> 32), stream.stream, attempt}};
   const PhiloxBlock random = philox(counter, std::uint32_t(stream.seed), std::uint32_t(stream.seed >> 32));
   NormalGroup out;
-  for (int pair = 0; pair < kGroup; pair += 2) {
+  for (int pair = 0; pair < kNormalGroup; pair += 2) {
     const float radius = Kokkos::sqrt(-2.0f * Kokkos::log(uniform(random.word[pair])));
     const float angle = 2.0f * Kokkos::numbers::pi_v<float> * uniform(random.word[pair + 1]);
     out.value[pair] = radius * Kokkos::cos(angle);
@@ -39,7 +39,7 @@ KOKKOS_INLINE_FUNCTION NormalGroup draw(RandomStream stream, std::uint64_t group
 /// The same with the numbers outside [-bound, bound] drawn again.
 KOKKOS_INLINE_FUNCTION NormalGroup draw_within(RandomStream stream, std::uint64_t group, float bound) {
   NormalGroup out = draw(stream, group, 0);
-  for (int i = 0; i < kGroup; ++i) {
+  for (int i = 0; i < kNormalGroup; ++i) {
     for (std::uint32_t attempt = 1; Kokkos::abs(out.value[i]) > bound; ++attempt) {
       out.value[i] = draw(stream, group, attempt).value[i];
     }
@@ -72,12 +72,13 @@ void fill_values(const ExecSpace& exec, RandomStream stream, NormalDistribution 
   using Policy = Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>;
   const float mean = distribution.mean, deviation = distribution.deviation;
   const float bound = in_deviations(distribution).bound;
-  const std::int64_t first_group = index_offset / kGroup, end_group = (index_offset + size + kGroup - 1) / kGroup;
+  const std::int64_t first_group = index_offset / kNormalGroup,
+                     end_group = (index_offset + size + kNormalGroup - 1) / kNormalGroup;
   Kokkos::parallel_for(
       "m2::fill_normal", Policy(exec, first_group, end_group), KOKKOS_LAMBDA(std::int64_t group) {
         const NormalGroup normal = draw_within(stream, group, bound);
-        for (int i = 0; i < kGroup; ++i) {
-          const std::int64_t element = group * kGroup + i - index_offset;
+        for (int i = 0; i < kNormalGroup; ++i) {
+          const std::int64_t element = group * kNormalGroup + i - index_offset;
           if (element >= 0 && element < size) out[element] = W(mean + deviation * normal.value[i]);
         }
       });
@@ -92,11 +93,11 @@ struct BlockGrid {
   int num_rows, num_columns, rows_per_part, scale_rows_per_part, scale_rows, scale_columns;
 };
 
-struct Block {
+struct FilledBlock {
   int matrix, scale_row, scale_column, first_row, num_rows, first_column, num_columns;
 };
 
-KOKKOS_INLINE_FUNCTION Block block_of(const BlockGrid& grid, int index) {
+KOKKOS_INLINE_FUNCTION FilledBlock filled_block(const BlockGrid& grid, int index) {
   const int scale_row = index / grid.scale_columns % grid.scale_rows, scale_column = index % grid.scale_columns;
   const int part = scale_row / grid.scale_rows_per_part, row_in_part = scale_row % grid.scale_rows_per_part * kFp8Block;
   const int first_column = scale_column * kFp8Block;
@@ -112,20 +113,20 @@ KOKKOS_INLINE_FUNCTION Block block_of(const BlockGrid& grid, int index) {
 
 // value[i * num_columns + j] = element (i, j) of the block.
 KOKKOS_INLINE_FUNCTION void draw_block(const RowMember& team, RandomStream stream, NormalDistribution normal,
-                                       const BlockGrid& grid, const Block& block, std::int64_t index_offset,
+                                       const BlockGrid& grid, const FilledBlock& block, std::int64_t index_offset,
                                        float* value) {
-  constexpr int kGroups = kFp8Block / kGroup + 1;  // that a row of the block may touch
+  constexpr int kGroups = kFp8Block / kNormalGroup + 1;  // that a row of the block may touch
   Kokkos::parallel_for(Kokkos::TeamVectorRange(team, block.num_rows * kGroups), [&](int i) {
     const int row = i / kGroups;
     const std::int64_t first =
         index_offset +
         (std::int64_t(block.matrix) * grid.num_rows + block.first_row + row) * std::int64_t(grid.num_columns) +
         block.first_column;
-    const std::int64_t group = first / kGroup + i % kGroups;
-    if (group * kGroup >= first + block.num_columns) return;
+    const std::int64_t group = first / kNormalGroup + i % kGroups;
+    if (group * kNormalGroup >= first + block.num_columns) return;
     const NormalGroup drawn = draw_within(stream, group, normal.bound);
-    for (int k = 0; k < kGroup; ++k) {
-      const std::int64_t column = group * kGroup + k - first;
+    for (int k = 0; k < kNormalGroup; ++k) {
+      const std::int64_t column = group * kNormalGroup + k - first;
       if (column < 0 || column >= block.num_columns) continue;
       value[row * block.num_columns + column] = normal.mean + normal.deviation * drawn.value[k];
     }
@@ -143,7 +144,7 @@ void fill_blocks(const ExecSpace& exec, RandomStream stream, NormalDistribution 
   policy.set_scratch_size(1, Kokkos::PerTeam(BlockValues::shmem_size(kBlockSize)));
   Kokkos::parallel_for(
       "m2::fill_normal::blocks", policy, KOKKOS_LAMBDA(const RowMember& team) {
-        const Block block = block_of(grid, team.league_rank());
+        const FilledBlock block = filled_block(grid, team.league_rank());
         const BlockValues values(team.team_scratch(1), kBlockSize);
         float* const value = values.data();
         draw_block(team, stream, normal, grid, block, index_offset, value);

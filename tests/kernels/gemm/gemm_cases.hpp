@@ -25,6 +25,11 @@ struct GemmShape {
   WeightLayout layout = WeightLayout::rows;
 };
 
+inline GemmShape in_panels(GemmShape shape) {
+  shape.layout = WeightLayout::panels;
+  return shape;
+}
+
 /// A weight of random numbers, and what they are exactly, (E, N, K).
 template <class W>
 struct RandomWeight {
