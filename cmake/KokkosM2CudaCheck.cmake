@@ -36,7 +36,7 @@ function(m2_compile_for_cuda target)
   set_target_properties(${target} PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON)
   target_include_directories(${target} BEFORE PRIVATE ${m2_overlay})
   if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 13) # nothing runs here: device code need not be fast
-    target_compile_options(${target} PRIVATE -Ofast-compile=max)
+    target_compile_options(${target} PRIVATE --Ofast-compile=max)
   endif()
   target_compile_options(${target} PRIVATE --extended-lambda --expt-relaxed-constexpr --Werror=all-warnings -Xcompiler=-fopenmp)
 endfunction()

@@ -32,7 +32,8 @@ struct RowScores {
 KOKKOS_FORCEINLINE_FUNCTION TokenScore best_of_chunk(const RowMember& team, const RowScores& scores, int chunk,
                                                      int vocab_size, TokenScore taken) {
   const int first = chunk * kChunkTokens;
-  const int count = Kokkos::min(kChunkTokens, vocab_size - first);
+  // int(): Kokkos::min takes references, and a device has no address for kChunkTokens.
+  const int count = Kokkos::min(int(kChunkTokens), vocab_size - first);
   const Largest best = row_largest(team, count, [=](int i) {
     const float score = scores(first + i);
     const bool comes_after = (score < taken.score) | ((score == taken.score) & (first + i > taken.token));
