@@ -89,8 +89,9 @@ std::string json_reason(const nlohmann::json::exception& error, std::string_view
 
 template <class Json>
 std::string json_excerpt(const Json& value) {
-  const std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true);
-  return text.size() <= kMaxExcerptBytes ? text : text.substr(0, kMaxExcerptBytes) + "...";
+  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true);
+  if (text.size() > kMaxExcerptBytes) text.replace(kMaxExcerptBytes, std::string::npos, "...");
+  return text;
 }
 
 template nlohmann::json parse_strict_json(std::string_view, const std::string&, const JsonLimits&);
