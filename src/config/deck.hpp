@@ -96,7 +96,7 @@ struct ParallelSection {
   std::optional<std::string> placement;  ///< JSON file: which rank holds which expert
   CombineMode combine = CombineMode::exact;
   Switch overlap = Switch::automatic;
-  std::optional<int> tokens_per_exchange;  ///< of each rank; unset: batch.max_tokens / expert
+  std::optional<int> tokens_per_exchange;  ///< of each rank; unset: default_tokens_per_exchange()
   bool operator==(const ParallelSection&) const = default;
 };
 

@@ -186,7 +186,7 @@ void add_parallel_keys(std::vector<DeckKey>& keys) {
   keys.push_back(whole("parallel.tokens_per_exchange", kEvery, kSection, &ParallelSection::tokens_per_exchange, 1,
                        1 << 20,
                        "Tokens of each rank in one exchange. Costs memory, changes no result. null: batch.max_tokens "
-                       "divided by the ranks that share experts."));
+                       "divided by the ranks that share experts, halved with overlap, at least 16."));
   keys.push_back(word("io.shared_reads", kEvery, &Deck::io, &IoSection::shared_reads,
                       "Reads what every rank needs once and passes it on, instead of on every rank; auto: with several "
                       "hosts."));
