@@ -6,6 +6,7 @@
 #include "kernels/attention/attention_variants.hpp"
 #include "kernels/common/math.hpp"
 #include "kernels/common/rows.hpp"
+#include "kernels/common/with_rows.hpp"
 
 // A row is a token and a query head. Whatever rows are worked on together, each has its own chain of operations: scores
 // by channel, weighted sums by position up to the row's own, pages in order.
@@ -159,20 +160,8 @@ void attend_page(const Page<B, kFetchNext>& page, TileMemory& memory, int first_
 template <class B, bool kFetchNext>
 void attend_page(int num_rows, const Page<B, kFetchNext>& page, TileMemory& memory, int first_row, int visible,
                  int head_size, int width, float scale) {
-  switch (num_rows) {
-    case 1:
-      return attend_page<1>(page, memory, first_row, visible, head_size, width, scale);
-    case 2:
-      return attend_page<2>(page, memory, first_row, visible, head_size, width, scale);
-    case 3:
-      return attend_page<3>(page, memory, first_row, visible, head_size, width, scale);
-    case 4:
-      return attend_page<4>(page, memory, first_row, visible, head_size, width, scale);
-    case 5:
-      return attend_page<5>(page, memory, first_row, visible, head_size, width, scale);
-    default:
-      return attend_page<kQueryPanel>(page, memory, first_row, visible, head_size, width, scale);
-  }
+  with_rows<1, kQueryPanel>(
+      num_rows, [&](auto rows) { attend_page<rows()>(page, memory, first_row, visible, head_size, width, scale); });
 }
 
 // A page in float. Positions from `visible` on are never multiplied: they may hold anything.
