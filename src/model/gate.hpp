@@ -8,7 +8,7 @@
 
 #include "kernels/weights/weight.hpp"
 #include "model/dispatch/dispatch_buffers.hpp"
-#include "model/model_config.hpp"
+#include "config/model_config.hpp"
 #include "model/parameter.hpp"
 
 namespace m2 {

@@ -8,7 +8,7 @@
 
 #include "kernels/weights/weight.hpp"
 #include "model/activations.hpp"
-#include "model/model_config.hpp"
+#include "config/model_config.hpp"
 #include "model/packed_batch.hpp"
 #include "model/parameter.hpp"
 

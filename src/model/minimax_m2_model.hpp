@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "model/block.hpp"
-#include "model/model_config.hpp"
+#include "config/model_config.hpp"
 
 namespace m2 {
 

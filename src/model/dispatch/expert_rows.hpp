@@ -8,7 +8,7 @@
 #include "core/views.hpp"
 #include "core/workspace.hpp"
 #include "kernels/gemm/gemm.hpp"
-#include "model/model_config.hpp"
+#include "config/model_config.hpp"
 
 namespace m2 {
 
