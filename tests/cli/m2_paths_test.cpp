@@ -50,18 +50,22 @@ class M2Paths : public ::testing::Test {
     return run("cd '" + folder_.path() + "' && " + m2_program() + " " + arguments);
   }
 
-  // With each way to run the job: the message alone, code 2, and no byte changed.
+  // The message alone, code 2, and no byte changed.
   void expect_refusal(const std::string& arguments, const std::string& message) const {
     const auto before = contents_of(folder_.path());
+    const Outcome outcome = m2(arguments);
+    EXPECT_EQ(outcome.code, 2) << arguments;
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_EQ(outcome.err, "m2: error: " + message + "\n") << arguments;
+    EXPECT_TRUE(contents_of(folder_.path()) == before) << arguments;
+  }
+
+  // With each way to run the job.
+  void expect_refusals(const std::string& arguments, const std::string& message) const {
     const bool may_resume = arguments.find("output.file=") != std::string::npos && !arguments.starts_with("bench");
-    for (const std::string how : {"", " --check", " output.resume=true"}) {
-      if (how.ends_with("resume=true") && !may_resume) continue;
-      const Outcome outcome = m2(arguments + how);
-      EXPECT_EQ(outcome.code, 2) << arguments << how;
-      EXPECT_EQ(outcome.out, "");
-      EXPECT_EQ(outcome.err, "m2: error: " + message + "\n") << arguments << how;
-      EXPECT_TRUE(contents_of(folder_.path()) == before) << arguments << how;
-    }
+    expect_refusal(arguments, message);
+    expect_refusal(arguments + " --check", message);
+    if (may_resume) expect_refusal(arguments + " output.resume=true", message);
   }
 
   static std::string file_of(const std::string& input, const std::string& job) {
@@ -73,22 +77,27 @@ class M2Paths : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
+// What makes two paths one file is tested in io; here each key is, and each spelling with one of them.
 TEST_F(M2Paths, NoOutputIsAnInput) {
+  fs::create_symlink("prompts.jsonl", folder_ / "link");
+  fs::create_hard_link(folder_ / "prompts.jsonl", folder_ / "hard");
   for (const JobPaths& paths : kJobs) {
-    for (const std::string& input : paths.inputs) {
-      const std::string file = file_of(input, paths.job);
-      fs::create_symlink(file, folder_ / "link");
-      fs::create_hard_link(folder_ / file, folder_ / "hard");
-      for (const std::string& output : paths.outputs) {
-        for (const std::string& spelled : {file, "./model/../" + file, std::string("link"), std::string("hard")}) {
-          expect_refusal(fmt::format("{}.yaml model.config=config.json parallel.placement=placement.json {} {}={}",
-                                     paths.job, paths.base, output, spelled),
-                         fmt::format("{} '{}' and {} '{}' are the same file: {}; choose another path for {}", output,
-                                     spelled, input, file, kNeeded, output));
+    const std::string start =
+        fmt::format("{}.yaml model.config=config.json parallel.placement=placement.json {} ", paths.job, paths.base);
+    const auto message = [](const std::string& output, const std::string& spelled, const std::string& input,
+                            const std::string& file) {
+      return fmt::format("{} '{}' and {} '{}' are the same file: {}; choose another path for {}", output, spelled,
+                         input, file, kNeeded, output);
+    };
+    for (const std::string& output : paths.outputs) {
+      for (const std::string& input : paths.inputs) {
+        const std::string file = file_of(input, paths.job);
+        expect_refusals(start + output + "=" + file, message(output, file, input, file));
+        if (file != "prompts.jsonl") continue;
+        for (const std::string spelled : {"./model/../prompts.jsonl", "link", "hard"}) {
+          expect_refusal(start + output + "=" + spelled, message(output, spelled, input, file));
         }
       }
-      fs::remove(folder_ / "link");
-      fs::remove(folder_ / "hard");
     }
   }
 }
@@ -100,7 +109,7 @@ TEST_F(M2Paths, NoOutputIsTheCheckpoint) {
   for (const JobPaths& paths : kJobs) {
     for (const std::string& output : paths.outputs) {
       const std::string start = paths.job + ".yaml " + paths.base + " model.checkpoint=";
-      expect_refusal(
+      expect_refusals(
           start + "model.h5 " + output + "=model.h5",
           fmt::format("{0} 'model.h5' and model.checkpoint 'model.h5' are the same file: {1}; choose another "
                       "path for {0}",
