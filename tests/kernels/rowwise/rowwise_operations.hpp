@@ -266,7 +266,6 @@ struct TopTokensOp {
   double bytes() const {
     return double(size.num_tokens) * (size.width * sizeof(float) + kCount * sizeof(TokenScore)) + size.width;
   }
-  double flop() const { return 0; }
 
   // Scores and tokens as numbers that all_close can compare.
   static std::vector<float> numbers(const std::vector<TokenScore>& top) {
