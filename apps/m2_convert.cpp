@@ -28,14 +28,11 @@ int report(const Communicator& world, const ConvertResult& result, const std::st
   return kDone;
 }
 
-// A failure of rank 0 ends the others.
-void require_separate(const Communicator& world, const PathRole& source, const PathRole& target) {
-  if (world.rank() == 0) require_separate_paths(std::array{source, target});
-}
-
 int run_import(Communicator& world, const ConvertArguments& arguments) {
   const std::uint64_t alignment_bytes = parse_alignment(arguments.alignment);
-  require_separate(world, {"HF_DIR", arguments.source, PathUse::read}, {"OUT.h5", arguments.target, PathUse::write});
+  // On every rank: the same error of all is said once, and none runs ahead into an error of its own.
+  require_separate_paths(std::array{PathRole{"HF_DIR", arguments.source, PathUse::read},
+                                    PathRole{"OUT.h5", arguments.target, PathUse::write}});
   const auto source = open_checkpoint(arguments.source, &world);
   const auto dtype = parse_enum<DTypeChoice>(arguments.dtype);
   return report(world, import_checkpoint(*source, arguments.target, dtype, &world, alignment_bytes), arguments.target);
@@ -43,8 +40,8 @@ int run_import(Communicator& world, const ConvertArguments& arguments) {
 
 int run_export(Communicator& world, const ConvertArguments& arguments) {
   const std::uint64_t max_bytes = parse_byte_size(arguments.max_shard_size, "--max-shard-size");
-  require_separate(world, {"IN.h5", arguments.source, PathUse::read},
-                   {"HF_DIR", arguments.target, PathUse::write_folder});
+  require_separate_paths(std::array{PathRole{"IN.h5", arguments.source, PathUse::read},
+                                    PathRole{"HF_DIR", arguments.target, PathUse::write_folder}});
   const auto source = open_checkpoint(arguments.source, &world);
   const auto dtype = parse_enum<DTypeChoice>(arguments.dtype);
   return report(world, export_checkpoint(*source, arguments.target, dtype, max_bytes, &world), arguments.target);

@@ -194,8 +194,7 @@ void File::sync() const {
   if (::fsync(descriptor_) != 0 && errno != EINVAL) raise_system("flush to disk", path_, errno);
 }
 
-PendingFile::PendingFile(const std::string& path)
-    : PendingFile(path, File(temporary_name(path), File::Mode::create)) {}
+PendingFile::PendingFile(const std::string& path) : PendingFile(path, File(temporary_name(path), File::Mode::create)) {}
 
 PendingFile PendingFile::join(const std::string& pending_path) {
   return {pending_path, File(pending_path, File::Mode::update)};

@@ -75,7 +75,8 @@ class File {
 /// stays.
 class PendingFile {
  public:
-  /// Throws Error if there is something at `path` other than a file: renaming would put a file in the place of a device.
+  /// Throws Error if there is something at `path` other than a file: renaming would put a file in the place of a
+  /// device.
   explicit PendingFile(const std::string& path);
   ~PendingFile();
   PendingFile(PendingFile&& other) noexcept;

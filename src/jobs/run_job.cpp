@@ -11,8 +11,8 @@
 namespace m2 {
 
 void run_job(const Deck& deck, Communicator& world, bool check_only) {
-  if (world.rank() == 0) require_separate_paths(deck_paths(deck));  // a failure of one rank ends the others
   require_same_deck(deck, world);
+  require_separate_paths(deck_paths(deck));  // on every rank: the same error of all is said once
   require_same_kernels(world);
   switch (deck.job) {
     case Job::generate:

@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
+#include "config/model_config.hpp"
 #include "kernels/weights/weight.hpp"
 #include "model/dispatch/dispatch_buffers.hpp"
-#include "config/model_config.hpp"
 #include "model/parameter.hpp"
 
 namespace m2 {

@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
+#include "config/model_config.hpp"
 #include "kernels/weights/weight.hpp"
 #include "model/activations.hpp"
-#include "config/model_config.hpp"
 #include "model/packed_batch.hpp"
 #include "model/parameter.hpp"
 

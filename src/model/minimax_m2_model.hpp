@@ -5,8 +5,8 @@
 #include <memory>
 #include <vector>
 
-#include "model/block.hpp"
 #include "config/model_config.hpp"
+#include "model/block.hpp"
 
 namespace m2 {
 

@@ -3,8 +3,8 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <cstdint>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <vector>

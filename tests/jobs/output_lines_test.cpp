@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
-
 #include "core/error.hpp"
 #include "infer/fixture.hpp"
 

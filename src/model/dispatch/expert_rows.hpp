@@ -5,10 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "config/model_config.hpp"
 #include "core/views.hpp"
 #include "core/workspace.hpp"
 #include "kernels/gemm/gemm.hpp"
-#include "config/model_config.hpp"
 
 namespace m2 {
 
