@@ -14,9 +14,6 @@ namespace m2 {
 
 /// 12 sums, 2 vectors of weights and 1 of activations fill 15 of 16 registers.
 inline constexpr int kAvx2TileRows = 6;
-/// How far ahead of the multiplication by one row weights are fetched, past the outer caches: they are used once.
-/// Measured on Zen 3, one core, FP8: 1024 11.1 GB/s, 1536 13.6, 2048 11.6; bfloat16 on Zen 1 gains from either.
-inline constexpr int kFetchBytes = 1536;
 inline constexpr int kCacheLineBytes = 64;
 
 /// A stretch of at most kPanelChunk columns of a panel, and the activations in float32 that belong to it.
@@ -151,7 +148,7 @@ M2_AVX2_ALONE void multiply_few_tile(const Avx2Chunk& chunk, float* totals) {
   constexpr int kCount = kRows == 1 ? 4 : kRows == 2 ? 2 : 1;
   constexpr int kPasses = kQuarters / kCount;
   constexpr int kShare = Pairs::kBytes / kPasses;  // of a line, the same one twice
-  const std::uint8_t* ahead = kPasses == 1 ? chunk.weights + kFetchBytes : chunk.next;
+  const std::uint8_t* ahead = kPasses == 1 ? chunk.weights + Pairs::kFetchBytes : chunk.next;
   for (int quarter = 0; quarter < kQuarters; quarter += kCount, ahead += chunk.num_pairs * kShare) {
     Avx2Sums<kRows, kCount> sums;
     sums.begin(totals, quarter, chunk.scale);
