@@ -19,6 +19,13 @@ void Communicator::reduce_scatter(const ExecSpace& exec, View1D<const T> in, Vie
   sum_blocks(exec, kDTypeOf<T>, in.data(), out.data(), std::int64_t(out.extent(0)), order);
 }
 
+std::vector<std::int64_t> Communicator::sum_values(std::span<const std::int64_t> values) {
+  const std::vector<std::int64_t> all = all_gather_values(values);
+  std::vector<std::int64_t> sum(values.size());
+  for (std::size_t i = 0; i < all.size(); ++i) sum[i % sum.size()] += all[i];
+  return sum;
+}
+
 std::vector<std::int64_t> Communicator::bytes_of_rows(const char* name, std::span<const std::int64_t> rows,
                                                       std::int64_t num_rows, std::int64_t row_bytes) const {
   M2_REQUIRE(rows.size() == std::size_t(size_), "all_to_all_v: {} has {} entries, expected one for each of {} ranks",

@@ -88,6 +88,8 @@ class Communicator {
   virtual std::vector<std::int64_t> exchange(std::span<const std::int64_t> values) = 0;
   /// The largest of every rank's values, one by one.
   virtual std::vector<std::int64_t> max_values(std::span<const std::int64_t> values) = 0;
+  /// The sum of every rank's values, one by one.
+  std::vector<std::int64_t> sum_values(std::span<const std::int64_t> values);
   /// Element r is rank r's text; any length.
   virtual std::vector<std::string> all_gather_texts(const std::string& text) = 0;
   /// What `root` passes; any length.

@@ -26,8 +26,7 @@ enum class GemmProvider : std::uint8_t {
   /// In configurations only: resolve() says whom it stands for.
   automatic,
   /// Our own kernel: every combination of dtypes, FP8 expanded on the fly, no workspace. Allocates nothing and waits
-  /// for
-  /// nothing; on hosts it reads a group's offsets when it is called.
+  /// for nothing; on hosts it reads a group's offsets when it is called.
   kokkos,
   /// KokkosBlas::gemm on copies in float32: slower, an independent check on every backend. grouped_gemm waits for the
   /// instance, because the host reads the offsets.

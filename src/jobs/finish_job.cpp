@@ -11,19 +11,6 @@
 #include "parallel/placement_file.hpp"
 
 namespace m2 {
-namespace {
-
-// Summed over the ranks.
-ExpertLoad total_load(ExpertLoad load, Communicator& world) {
-  for (std::vector<std::int64_t>& layer : load) {
-    const std::vector<std::int64_t> all = world.all_gather_values(layer);
-    std::ranges::fill(layer, 0);
-    for (std::size_t i = 0; i < all.size(); ++i) layer[i % layer.size()] += all[i];
-  }
-  return load;
-}
-
-}  // namespace
 
 void run_to_end(Communicator& world, PromptQueue& queue, ResultLines& lines, const std::function<void()>& work) {
   std::array<std::int64_t, 1> stopped_by{0};
@@ -42,7 +29,8 @@ void report_parallel(const Deck& deck, const JobModel& job, Communicator& world)
   const std::string traffic = traffic_text(job.expert_parallel(), world);
   if (world.rank() == 0 && !traffic.empty()) fmt::print(stderr, "m2: {}\n", traffic);
   if (!deck.output.expert_load) return;
-  const ExpertLoad load = total_load(job.model().model.expert_load(job.model().exec()), world);
+  ExpertLoad load = job.model().model.expert_load(job.model().exec());
+  for (std::vector<std::int64_t>& layer : load) layer = world.sum_values(layer);
   if (world.rank() == 0) write_expert_load(*deck.output.expert_load, load);
 }
 

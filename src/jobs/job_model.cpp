@@ -36,9 +36,10 @@ std::unique_ptr<TensorSource> open_source(const Deck& deck, const LoadOptions& o
   return deck.model.checkpoint ? open_checkpoint(*deck.model.checkpoint, options.world) : nullptr;
 }
 
-MiniMaxM2Config config_of(const Deck& deck, const TensorSource* source) {
-  if (source) return source->config();
-  return MiniMaxM2Config::from_json(read_text_file(*deck.model.config), *deck.model.config);
+MiniMaxM2ForCausalLM make_model(const Deck& deck, const TensorSource* source, Communicator& world) {
+  const MiniMaxM2Config config =
+      source ? source->config() : MiniMaxM2Config::from_json(read_text_file(*deck.model.config), *deck.model.config);
+  return MiniMaxM2ForCausalLM(config, model_options(deck, config, world));
 }
 
 }  // namespace
@@ -48,7 +49,7 @@ JobModel::JobModel(const Deck& deck, Communicator& world)
       load_options_(load_options(deck.io, world)),
       source_(open_source(deck, load_options_)),
       checkpoint_(deck.model.checkpoint.value_or(deck.model.config.value_or(""))),
-      model_(config_of(deck, source_.get()), model_options(deck, config_of(deck, source_.get()), world)) {
+      model_(make_model(deck, source_.get(), world)) {
   if (deck.output.expert_load) model_.model.count_expert_load(model_.exec());
   for (Parameter& parameter : model_.parameters()) {
     const DType dtype = source_ ? source_->find(parameter.name())->dtype : model_.weight_dtype();

@@ -19,8 +19,7 @@ namespace m2 {
 /// that a job can be checked before the long part.
 class JobModel {
  public:
-  /// Throws Error when the checkpoint or what it holds cannot be used as the deck wants.
-  /// Collective.
+  /// Throws Error when the checkpoint or what it holds cannot be used as the deck wants. Collective.
   JobModel(const Deck& deck, Communicator& world);
 
   /// nullptr for random weights.

@@ -19,8 +19,8 @@ namespace m2 {
 class OutputLines {
  public:
   /// Starts the file anew or, with output.resume, goes on behind its whole lines: line i must have the id of inputs[i]
-  /// and its tokens under `tokens_key`. Throws Error naming the line that does not.
-  /// `visit` sees each line kept.
+  /// and its tokens under `tokens_key`. Throws Error naming the line that does not. `visit`
+  /// sees each line kept.
   OutputLines(const OutputSection& output, std::span<const Prompt> inputs, std::string_view tokens_key,
               const std::function<void(const nlohmann::json&)>& visit = {});
 

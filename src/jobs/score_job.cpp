@@ -43,8 +43,7 @@ Score score_of(std::span<const float> logprobs) {
 }
 
 // The first token has nothing before it: null. Without a scored token there is no perplexity: null.
-Json result_line(const Prompt& text, std::span<const float> logprobs) {
-  const Score score = score_of(logprobs);
+Json result_line(const Prompt& text, std::span<const float> logprobs, const Score& score) {
   Json line;
   line["id"] = text.id;
   line["token_ids"] = text.tokens;
@@ -98,7 +97,7 @@ void score(const Deck& deck, JobModel& job, const std::vector<Prompt>& texts, co
     lines.write({.index = index,
                  .num_tokens = score.num_tokens,
                  .nll = score.nll,
-                 .text = result_line(texts[index], logprobs).dump()});
+                 .text = result_line(texts[index], logprobs, score).dump()});
   };
   run_to_end(world, queue, lines, [&] {
     scorer.run(

@@ -68,9 +68,7 @@ std::string traffic_text(const ExpertParallel* parallel, Communicator& world) {
   if (!parallel) return "";
   const ExchangeTraffic& own = parallel->traffic;
   const std::array<std::int64_t, 4> values{own.token_layers, own.row_bytes, own.slot_bytes, own.answer_bytes};
-  const std::vector<std::int64_t> all = world.all_gather_values(values);
-  std::array<std::int64_t, 4> sum{};
-  for (std::size_t i = 0; i < all.size(); ++i) sum[i % 4] += all[i];
+  const std::vector<std::int64_t> sum = world.sum_values(values);
   if (sum[0] == 0) return "";
   const auto per_token = [&](int i) { return double(sum[i]) / double(sum[0]); };
   return fmt::format(

@@ -33,9 +33,7 @@ void gemm(const ExecSpace& exec, GemmProvider provider, View2D<const T> x_TK, co
 
 #define M2_INSTANTIATE_GEMM(T, Out) \
   template void gemm(const ExecSpace&, GemmProvider, View2D<const T>, const Weight&, View1D<std::byte>, View2D<Out>)
-M2_INSTANTIATE_GEMM(float, float);
-M2_INSTANTIATE_GEMM(Bf16, Bf16);
-M2_INSTANTIATE_GEMM(Bf16, float);
+M2_FOR_GEMM_TYPES(M2_INSTANTIATE_GEMM);
 #undef M2_INSTANTIATE_GEMM
 
 }  // namespace m2

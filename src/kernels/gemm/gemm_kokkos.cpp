@@ -23,9 +23,7 @@ void gemm_kokkos(const ExecSpace& exec, View2D<const T> x_RK, const Weight& w_EN
 
 #define M2_INSTANTIATE_GEMM_KOKKOS(T, Out) \
   template void gemm_kokkos(const ExecSpace&, View2D<const T>, const Weight&, View1D<const int>, View2D<Out>)
-M2_INSTANTIATE_GEMM_KOKKOS(float, float);
-M2_INSTANTIATE_GEMM_KOKKOS(Bf16, Bf16);
-M2_INSTANTIATE_GEMM_KOKKOS(Bf16, float);
+M2_FOR_GEMM_TYPES(M2_INSTANTIATE_GEMM_KOKKOS);
 #undef M2_INSTANTIATE_GEMM_KOKKOS
 
 }  // namespace m2

@@ -76,15 +76,7 @@ void multiply_groups(const ExecSpace& exec, View2D<const T> x_RK, const Weight& 
 #define M2_INSTANTIATE_MULTIPLY_GROUPS(T, W, Out)                                                               \
   template void multiply_groups<T, W, Out>(const ExecSpace&, View2D<const T>, const Weight&, View1D<const int>, \
                                            View2D<Out>)
-M2_INSTANTIATE_MULTIPLY_GROUPS(float, float, float);
-M2_INSTANTIATE_MULTIPLY_GROUPS(float, Bf16, float);
-M2_INSTANTIATE_MULTIPLY_GROUPS(float, Fp8E4M3, float);
-M2_INSTANTIATE_MULTIPLY_GROUPS(Bf16, float, Bf16);
-M2_INSTANTIATE_MULTIPLY_GROUPS(Bf16, Bf16, Bf16);
-M2_INSTANTIATE_MULTIPLY_GROUPS(Bf16, Fp8E4M3, Bf16);
-M2_INSTANTIATE_MULTIPLY_GROUPS(Bf16, float, float);
-M2_INSTANTIATE_MULTIPLY_GROUPS(Bf16, Bf16, float);
-M2_INSTANTIATE_MULTIPLY_GROUPS(Bf16, Fp8E4M3, float);
+M2_FOR_GEMM_AND_WEIGHT_TYPES(M2_INSTANTIATE_MULTIPLY_GROUPS);
 #undef M2_INSTANTIATE_MULTIPLY_GROUPS
 
 }  // namespace m2

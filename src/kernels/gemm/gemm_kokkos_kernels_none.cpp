@@ -18,9 +18,7 @@ void gemm_kokkos_kernels(const ExecSpace&, View2D<const T>, const Weight&, View1
 #define M2_INSTANTIATE_GEMM_KOKKOS_KERNELS(T, Out)                                                       \
   template void gemm_kokkos_kernels(const ExecSpace&, View2D<const T>, const Weight&, View1D<const int>, \
                                     View1D<std::byte>, View2D<Out>)
-M2_INSTANTIATE_GEMM_KOKKOS_KERNELS(float, float);
-M2_INSTANTIATE_GEMM_KOKKOS_KERNELS(Bf16, Bf16);
-M2_INSTANTIATE_GEMM_KOKKOS_KERNELS(Bf16, float);
+M2_FOR_GEMM_TYPES(M2_INSTANTIATE_GEMM_KOKKOS_KERNELS);
 #undef M2_INSTANTIATE_GEMM_KOKKOS_KERNELS
 
 }  // namespace m2

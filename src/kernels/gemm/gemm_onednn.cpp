@@ -131,9 +131,7 @@ void gemm_onednn(const ExecSpace& exec, View2D<const T> x_RK, const Weight& w_EN
 #define M2_INSTANTIATE_GEMM_ONEDNN(T, Out)                                                                          \
   template void gemm_onednn(const ExecSpace&, View2D<const T>, const Weight&, View1D<const int>, View1D<std::byte>, \
                             View2D<Out>)
-M2_INSTANTIATE_GEMM_ONEDNN(float, float);
-M2_INSTANTIATE_GEMM_ONEDNN(Bf16, Bf16);
-M2_INSTANTIATE_GEMM_ONEDNN(Bf16, float);
+M2_FOR_GEMM_TYPES(M2_INSTANTIATE_GEMM_ONEDNN);
 #undef M2_INSTANTIATE_GEMM_ONEDNN
 
 }  // namespace m2

@@ -94,3 +94,19 @@ void multiply(const char* operation, const ExecSpace& exec, GemmProvider provide
 }
 
 }  // namespace m2
+
+// The types of activations, weights and results for which providers are instantiated.
+#define M2_FOR_GEMM_TYPES(INSTANTIATE) \
+  INSTANTIATE(float, float);           \
+  INSTANTIATE(Bf16, Bf16);             \
+  INSTANTIATE(Bf16, float)
+#define M2_FOR_GEMM_AND_WEIGHT_TYPES(INSTANTIATE) \
+  INSTANTIATE(float, float, float);               \
+  INSTANTIATE(float, Bf16, float);                \
+  INSTANTIATE(float, Fp8E4M3, float);             \
+  INSTANTIATE(Bf16, float, Bf16);                 \
+  INSTANTIATE(Bf16, Bf16, Bf16);                  \
+  INSTANTIATE(Bf16, Fp8E4M3, Bf16);               \
+  INSTANTIATE(Bf16, float, float);                \
+  INSTANTIATE(Bf16, Bf16, float);                 \
+  INSTANTIATE(Bf16, Fp8E4M3, float)

@@ -21,9 +21,7 @@ void grouped_gemm(const ExecSpace& exec, GemmProvider provider, View2D<const T> 
 #define M2_INSTANTIATE_GROUPED_GEMM(T, Out)                                                                     \
   template void grouped_gemm(const ExecSpace&, GemmProvider, View2D<const T>, const Weight&, View1D<const int>, \
                              View1D<std::byte>, View2D<Out>)
-M2_INSTANTIATE_GROUPED_GEMM(float, float);
-M2_INSTANTIATE_GROUPED_GEMM(Bf16, Bf16);
-M2_INSTANTIATE_GROUPED_GEMM(Bf16, float);
+M2_FOR_GEMM_TYPES(M2_INSTANTIATE_GROUPED_GEMM);
 #undef M2_INSTANTIATE_GROUPED_GEMM
 
 }  // namespace m2

@@ -150,7 +150,7 @@ M2_AVX512 void store_avx512(const PanelProduct& product, void* y_MN, const float
   }
 }
 
-/// Avx512Chunk by chunk over the columns, and in a chunk tile by tile over the rows: a chunk comes from memory once,
+/// Chunk by chunk over the columns, and in a chunk tile by tile over the rows: a chunk comes from memory once,
 /// and while the tiles multiply by it the next one is fetched. Few rows expand FP8 in registers, many once into the
 /// cache.
 M2_AVX512 void multiply_panel_avx512(const PanelProduct& product, const PanelOperand& operand) {
