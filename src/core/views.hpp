@@ -42,6 +42,12 @@ View2D<T> slice(const View2D<T>& view, std::int64_t begin, std::int64_t end) {
   return View2D<T>(view.data() + begin * std::int64_t(view.extent(1)), end - begin, view.extent(1));
 }
 
+/// All elements in a row: the same memory.
+template <class T>
+View1D<T> as_vector(const View3D<T>& view) {
+  return View1D<T>(view.data(), view.size());
+}
+
 /// The DType of a storage type.
 template <class T>
 inline constexpr DType kDTypeOf = DType::float32;

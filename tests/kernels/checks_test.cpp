@@ -4,6 +4,7 @@
 
 #include "core/error.hpp"
 #include "kernels/attention/attention.hpp"
+#include "kernels/attention/attention_backward.hpp"
 #include "kernels/attention/rope.hpp"
 #include "kernels/moe/permute.hpp"
 #include "kernels/moe/router.hpp"
@@ -55,7 +56,7 @@ TEST(Checks, OfTheElementwiseOperations) {
               rms_norm<float>(exec(), matrix(2, 8), vector(8), 1e-6f, RmsNormOrder::cast_last, matrix(3, 8));
             }),
             "rms_norm: x_TD (2 x 8) and out_TD (3 x 8) must have one shape");
-  EXPECT_EQ(message_of([&] { residual_add<float>(exec(), matrix(2, 8), matrix(2, 9)); }),
+  EXPECT_EQ(message_of([&] { residual_add<float>(exec(), matrix(2, 8), matrix(2, 9), matrix(2, 8)); }),
             "residual_add: x_TD (2 x 8) and h_TD (2 x 9) must have one shape");
   EXPECT_EQ(message_of([&] { swiglu<float>(exec(), matrix(2, 9), vector(0), matrix(2, 5)); }),
             "swiglu: columns of gate_up_R2F (9) and twice the columns of out_RF (10) must agree");
@@ -86,9 +87,13 @@ TEST(Checks, OfTheRotation) {
             "rope_table: rotary_dim is 7, expected a positive even number");
   EXPECT_EQ(message_of([&] { rope_table(exec(), integers(2), 8, 1e4, false, matrix(2, 3), matrix(2, 3)); }),
             "rope_table: columns of cos_TJ (3) and half of rotary_dim (4) must agree");
-  EXPECT_EQ(message_of([&] { rope<float>(exec(), matrix(2, 4), matrix(2, 4), 6, false, matrix(2, 12)); }),
+  EXPECT_EQ(message_of([&] {
+              rope<float>(exec(), matrix(2, 4), matrix(2, 4), 6, false, RopeDirection::forward, matrix(2, 12));
+            }),
             "rope: 8 rotated dims exceed the head size 6");
-  EXPECT_EQ(message_of([&] { rope<float>(exec(), matrix(2, 2), matrix(2, 2), 6, false, matrix(2, 13)); }),
+  EXPECT_EQ(message_of([&] {
+              rope<float>(exec(), matrix(2, 2), matrix(2, 2), 6, false, RopeDirection::forward, matrix(2, 13));
+            }),
             "rope: x_TN has 13 columns, not a multiple of the head size 6");
 }
 
@@ -106,6 +111,29 @@ TEST(Checks, OfTheCacheAndAttention) {
             "attention: the head size is 300, expected 1 to 256");
   EXPECT_EQ(message_of([&] { attention<float>(exec(), matrix(3, 8), cache(2, 4), layout, 1.0f, matrix(2, 8)); }),
             "attention: q_TN (3 x 8) and out_TN (2 x 8) must have one shape");
+  EXPECT_EQ(message_of(
+                [&] { attention<float>(exec(), matrix(3, 8), cache(2, 4), layout, 1.0f, matrix(3, 8), matrix(3, 3)); }),
+            "attention: columns of lse_TH (3) and query heads (2) must agree");
+}
+
+TEST(Checks, OfAttentionBackward) {
+  const BatchLayout layout{integers(3), integers(3), integers(1, 2)};
+  const auto message = [&](int dout_rows, int kv_columns, int lse_heads, int scratch, int begins) {
+    return message_of([&] {
+      attention_backward<float>(exec(), matrix(3, 16), cache(2, 4), layout, integers(begins), 1.0f, matrix(3, 16),
+                                matrix(dout_rows, 16), matrix(3, lse_heads), vector(scratch), matrix(3, 16),
+                                matrix(3, kv_columns), matrix(3, kv_columns));
+    });
+  };
+  EXPECT_EQ(message(2, 8, 4, 12, 2), "attention_backward: q_TN (3 x 16) and dout_TN (2 x 16) must have one shape");
+  EXPECT_EQ(message(3, 16, 4, 12, 2),
+            "attention_backward: columns of dk_TM (16) and heads x head size of the cache (8) must agree");
+  EXPECT_EQ(message(3, 8, 3, 9, 2), "attention_backward: columns of lse_TH (3) and query heads (4) must agree");
+  EXPECT_EQ(message(3, 8, 4, 11, 2),
+            "attention_backward: elements of scratch (11) and attention_backward_scratch() (12) must agree");
+  EXPECT_EQ(message(3, 8, 4, 12, 1),
+            "attention_backward: sequence_begin_B1 has 1 elements for 3 tokens, expected one more than there are "
+            "sequences");
 }
 
 TEST(Checks, OfTheRouter) {
@@ -132,6 +160,10 @@ TEST(Checks, OfThePermutation) {
             "permute_plan: elements of token_R (7) and elements of expert_TK (8) must agree");
   EXPECT_EQ(message_of([&] { permute_weights(exec(), matrix(4, 2), integers(4, 2), vector(7)); }),
             "permute_weights: elements of weight_R (7) and elements of weight_TK (8) must agree");
+  EXPECT_EQ(message_of([&] { gather_weights(exec(), vector(8), integers(4, 2), matrix(4, 3)); }),
+            "gather_weights: weight_TK (4 x 3) and row_TK (4 x 2) must have one shape");
+  EXPECT_EQ(message_of([&] { gather_weights(exec(), vector(9), integers(4, 2), matrix(4, 2)); }),
+            "gather_weights: weight_R has 9 elements, row_TK only 8");
   EXPECT_EQ(message_of([&] { gather_rows<float>(exec(), matrix(4, 8), integers(5), matrix(6, 8)); }),
             "gather_rows: elements of token_R (5) and rows of out_RD (6) must agree");
   EXPECT_EQ(message_of([&] { combine<float>(exec(), matrix(9, 8), integers(4, 2), matrix(4, 2), matrix(4, 8)); }),

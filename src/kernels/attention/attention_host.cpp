@@ -4,6 +4,7 @@
 
 #include "kernels/attention/attention.hpp"
 #include "kernels/attention/attention_variants.hpp"
+#include "kernels/attention/products_host.hpp"
 #include "kernels/common/math.hpp"
 #include "kernels/common/rows.hpp"
 #include "kernels/common/with_rows.hpp"
@@ -15,13 +16,6 @@ namespace m2 {
 namespace {
 
 constexpr int kQueryTile = 64;  // rows of one task
-constexpr int kQueryPanel = 6;  // rows multiplied at once
-#ifdef M2_HAS_AVX512
-constexpr int kStripeLanes = 4;  // Lanes of columns at once: 24 of 32 registers hold the sums
-#else
-constexpr int kStripeLanes = 1;  // 12 of 16
-#endif
-constexpr int kStripe = kStripeLanes * kLanes;
 static_assert(kKvPage % kStripe == 0 && kMaxHeadSize % kStripe == 0);
 
 // A task is a tile of consecutive tokens, a key/value head, and a tile of the query heads that share it.
@@ -31,6 +25,7 @@ struct Problem {
   View4D<const T> k_NGCP, v_NGPC;
   BatchLayout layout;
   View2D<T> out_TN;
+  View2D<float> lse_TH;
   float scale;
   int num_threads;
   int head_size() const { return k_NGCP.extent_int(2); }
@@ -64,57 +59,15 @@ struct TileMemory {
   alignas(64) float weighted_sum[kQueryTile][kMaxHeadSize];
   alignas(64) float key[kMaxHeadSize][kKvPage];
   alignas(64) float value[kKvPage][kMaxHeadSize];
-  alignas(64) float score[kQueryPanel][kKvPage];
+  alignas(64) float score[kProductRows][kKvPage];
   float largest[kQueryTile], total[kQueryTile];
 };
 
-// Keys (by channel and position) or values (by position and channel) of a page.
-template <class B, bool kFetchNext>
-struct Matrix {
-  const B* first;
-  int stride;
-  const B* next;  // with kFetchNext those of the next page, which are fetched while these are multiplied
-};
+// Keys (by channel and position) and values (by position and channel) of a page.
 template <class B, bool kFetchNext>
 struct Page {
-  Matrix<B, kFetchNext> key, value;
+  RightMatrix<B, kFetchNext> key, value;
 };
-
-// sum[r][j] = (kFromZero ? 0 : sum[r][j]) + sum over i < count of a[r][i] * b[i][j], i ascending in one chain of fused
-// operations. The rows are a pack because GCC unrolls it for certain, and only then holds `partial` in registers.
-template <bool kFromZero, class B, bool kFetchNext, int... kRow>
-void add_products(std::integer_sequence<int, kRow...>, const float* a, int a_stride, int count,
-                  const Matrix<B, kFetchNext>& b, int num_columns, float* sum, int sum_stride) {
-  const auto* next = reinterpret_cast<const char*>(b.next);
-  for (int column = 0; column < num_columns; column += kStripe) {
-    Lanes partial[sizeof...(kRow)][kStripeLanes];
-    const auto start_row = [&](Lanes(&to)[kStripeLanes], const float* from) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kStripeLanes; ++v) to[v] = kFromZero ? broadcast(0.0f) : load_lanes(from + v * kLanes);
-    };
-    const auto add_row = [](float factor, const Lanes(&from)[kStripeLanes], Lanes(&to)[kStripeLanes]) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kStripeLanes; ++v) to[v] = fused_multiply_add(broadcast(factor), from[v], to[v]);
-    };
-    const auto store_row = [](const Lanes(&from)[kStripeLanes], float* to) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kStripeLanes; ++v) store_lanes(from[v], to + v * kLanes);
-    };
-    (start_row(partial[kRow], sum + kRow * sum_stride + column), ...);
-    for (int i = 0; i < count; ++i) {
-      constexpr int kShare = kStripe * sizeof(B);  // of a line, the same one twice
-      if constexpr (kFetchNext) {
-        for (int line = 0; line < kShare; line += 64) __builtin_prefetch(next + line);
-        next += kShare;
-      }
-      Lanes row[kStripeLanes];
-#pragma GCC unroll 4
-      for (int v = 0; v < kStripeLanes; ++v) row[v] = load_lanes(b.first + i * b.stride + column + v * kLanes);
-      (add_row(a[kRow * a_stride + i], row, partial[kRow]), ...);
-    }
-    (store_row(partial[kRow], sum + kRow * sum_stride + column), ...);
-  }
-}
 
 // Folds 64 numbers, halves onto halves: one order, and vector code.
 template <class Fold>
@@ -148,19 +101,20 @@ template <int kRows, class B, bool kFetchNext>
 void attend_page(const Page<B, kFetchNext>& page, TileMemory& memory, int first_row, int visible, int head_size,
                  int width, float scale) {
   const std::make_integer_sequence<int, kRows> rows;
-  add_products<true>(rows, memory.q[first_row], kMaxHeadSize, head_size, page.key, kKvPage, memory.score[0], kKvPage);
+  add_products<true>(rows, LeftMatrix{memory.q[first_row], kMaxHeadSize}, head_size, page.key, kKvPage, memory.score[0],
+                     kKvPage);
   for (int r = 0; r < kRows; ++r) {
     const int row = first_row + r;
     soften(memory.score[r], visible, scale, &memory.largest[row], &memory.total[row], memory.weighted_sum[row], width);
   }
-  add_products<false>(rows, memory.score[0], kKvPage, visible, page.value, width, memory.weighted_sum[first_row],
-                      kMaxHeadSize);
+  add_products<false>(rows, LeftMatrix{memory.score[0], kKvPage}, visible, page.value, width,
+                      memory.weighted_sum[first_row], kMaxHeadSize);
 }
 
 template <class B, bool kFetchNext>
 void attend_page(int num_rows, const Page<B, kFetchNext>& page, TileMemory& memory, int first_row, int visible,
                  int head_size, int width, float scale) {
-  with_rows<1, kQueryPanel>(
+  with_rows<1, kProductRows>(
       num_rows, [&](auto rows) { attend_page<rows()>(page, memory, first_row, visible, head_size, width, scale); });
 }
 
@@ -175,7 +129,7 @@ Page<float, false> expand_page(const T* keys, const T* values, int visible, int 
     for (int c = 0; c < head_size; ++c) memory.value[p][c] = float(values[p * head_size + c]);
     std::fill_n(memory.value[p] + head_size, width - head_size, 0.0f);
   }
-  return {{memory.key[0], kKvPage, nullptr}, {memory.value[0], kMaxHeadSize, nullptr}};
+  return {{memory.key[0], kKvPage}, {memory.value[0], kMaxHeadSize}};
 }
 
 template <class T>
@@ -192,14 +146,14 @@ void load_rows(const Problem<T>& problem, const Tile& tile, int width, TileMemor
 template <class T>
 void attend(const Problem<T>& problem, const Tile& tile, TileMemory& memory) {
   const int head_size = problem.head_size();
-  const int width = (head_size + kStripe - 1) / kStripe * kStripe;
+  const int width = whole_stripes(head_size);
   const auto visible_in = [&](int begin, int r) {
     return std::clamp(problem.layout.cache_position_T(tile.token(r)) + 1 - begin, 0, kKvPage);
   };
   const auto attend_rows = [&](const auto& page, int begin) {
     for (int first = 0, count = 0; first < tile.num_rows(); first += count) {
       const int visible = visible_in(begin, first);
-      for (count = 1; count < kQueryPanel && first + count < tile.num_rows(); ++count) {
+      for (count = 1; count < kProductRows && first + count < tile.num_rows(); ++count) {
         if (visible_in(begin, first + count) != visible) break;
       }
       if (visible > 0) attend_page(count, page, memory, first, visible, head_size, width, problem.scale);
@@ -214,7 +168,7 @@ void attend(const Problem<T>& problem, const Tile& tile, TileMemory& memory) {
     return std::pair(&problem.k_NGCP(n, tile.g, 0, 0), &problem.v_NGPC(n, tile.g, 0, 0));
   };
   // Rows that are multiplied at once, as in decode, wait for memory: they expand keys and values in registers.
-  const bool is_decode = tile.num_rows() <= kQueryPanel && width == head_size;
+  const bool is_decode = tile.num_rows() <= kProductRows && width == head_size;
   for (int begin = 0; begin < num_positions; begin += kKvPage) {
     const auto [keys, values] = page_at(begin);
     if (is_decode) {
@@ -228,6 +182,9 @@ void attend(const Problem<T>& problem, const Tile& tile, TileMemory& memory) {
   for (int r = 0; r < tile.num_rows(); ++r) {
     T* out = row(problem.out_TN, tile.token(r)) + tile.column(r, head_size);
     for (int c = 0; c < head_size; ++c) out[c] = T(memory.weighted_sum[r][c] / memory.total[r]);
+    if (problem.lse_TH.size() > 0)
+      problem.lse_TH(tile.token(r), tile.first_head + r % tile.num_heads) =
+          memory.largest[r] + Kokkos::log(memory.total[r]);
   }
 }
 
@@ -251,8 +208,8 @@ void attend_task(const Problem<T>& problem, std::int64_t task) {
 
 template <class T>
 void attention_host(const ExecSpace& exec, View2D<const T> q_TN, const KvPages<T>& cache, const BatchLayout& layout,
-                    float scale, View2D<T> out_TN) {
-  const Problem<T> problem{q_TN, cache.k_NGCP, cache.v_NGPC, layout, out_TN, scale, exec.concurrency()};
+                    float scale, View2D<T> out_TN, View2D<float> lse_TH) {
+  const Problem<T> problem{q_TN, cache.k_NGCP, cache.v_NGPC, layout, out_TN, lse_TH, scale, exec.concurrency()};
   // Late tokens see more of the cache than early ones: threads take tasks as they become free.
   using Policy = Kokkos::RangePolicy<ExecSpace, Kokkos::Schedule<Kokkos::Dynamic>, Kokkos::IndexType<std::int64_t>>;
   Kokkos::parallel_for("m2::attention", Policy(exec, 0, problem.num_tasks(), Kokkos::ChunkSize(1)),
@@ -260,8 +217,8 @@ void attention_host(const ExecSpace& exec, View2D<const T> q_TN, const KvPages<T
 }
 
 template void attention_host<float>(const ExecSpace&, View2D<const float>, const KvPages<float>&, const BatchLayout&,
-                                    float, View2D<float>);
+                                    float, View2D<float>, View2D<float>);
 template void attention_host<Bf16>(const ExecSpace&, View2D<const Bf16>, const KvPages<Bf16>&, const BatchLayout&,
-                                   float, View2D<Bf16>);
+                                   float, View2D<Bf16>, View2D<float>);
 
 }  // namespace m2

@@ -8,7 +8,7 @@ namespace m2 {
 
 template <class T>
 void attention_portable(const ExecSpace& exec, View2D<const T> q_TN, const KvPages<T>& cache, const BatchLayout& layout,
-                        float scale, View2D<T> out_TN) {
+                        float scale, View2D<T> out_TN, View2D<float> lse_TH) {
   using Scratch = Kokkos::View<float*, ExecSpace::scratch_memory_space, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
   const View4D<const T> k_NGCP = cache.k_NGCP, v_NGPC = cache.v_NGPC;
   const View1D<const int> sequence_T = layout.sequence_T, cache_position_T = layout.cache_position_T;
@@ -16,6 +16,7 @@ void attention_portable(const ExecSpace& exec, View2D<const T> q_TN, const KvPag
   const int head_size = k_NGCP.extent_int(2);
   const int num_heads = q_TN.extent_int(1) / head_size, group = num_heads / k_NGCP.extent_int(1);
   const std::size_t scratch_bytes = 2 * Scratch::shmem_size(kMaxHeadSize) + Scratch::shmem_size(kKvPage);
+  const bool writes_lse = lse_TH.size() > 0;
   const auto policy =
       row_policy(exec, q_TN.extent_int(0) * num_heads).set_scratch_size(0, Kokkos::PerTeam(scratch_bytes));
   Kokkos::parallel_for(
@@ -56,12 +57,13 @@ void attention_portable(const ExecSpace& exec, View2D<const T> q_TN, const KvPag
           largest = new_largest;
         }
         row_store(team, head_size, row(out_TN, t) + h * head_size, [=](int c) { return weighted_sum[c] / total; });
+        if (writes_lse) Kokkos::single(Kokkos::PerTeam(team), [&] { lse_TH(t, h) = largest + Kokkos::log(total); });
       });
 }
 
 template void attention_portable<float>(const ExecSpace&, View2D<const float>, const KvPages<float>&,
-                                        const BatchLayout&, float, View2D<float>);
+                                        const BatchLayout&, float, View2D<float>, View2D<float>);
 template void attention_portable<Bf16>(const ExecSpace&, View2D<const Bf16>, const KvPages<Bf16>&, const BatchLayout&,
-                                       float, View2D<Bf16>);
+                                       float, View2D<Bf16>, View2D<float>);
 
 }  // namespace m2

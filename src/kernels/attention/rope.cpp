@@ -29,7 +29,7 @@ void rope_table(const ExecSpace& exec, View1D<const int> position_T, int rotary_
 
 template <class T>
 void rope(const ExecSpace& exec, View2D<const float> cos_TJ, View2D<const float> sin_TJ, int head_size,
-          bool in_storage_dtype, View2D<T> x_TN) {
+          bool in_storage_dtype, RopeDirection direction, View2D<T> x_TN) {
   const int num_pairs = cos_TJ.extent_int(1);
   require_same_shape("rope", "cos_TJ", cos_TJ, "sin_TJ", sin_TJ);
   require_same("rope", "rows of cos_TJ", cos_TJ.extent(0), "rows of x_TN", x_TN.extent(0));
@@ -37,10 +37,12 @@ void rope(const ExecSpace& exec, View2D<const float> cos_TJ, View2D<const float>
   M2_REQUIRE(x_TN.extent_int(1) % head_size == 0, "rope: x_TN has {} columns, not a multiple of the head size {}",
              x_TN.extent(1), head_size);
   const int num_heads = x_TN.extent_int(1) / head_size;
-  const LoggedOperation logged(exec, "rope", [&] {
+  const bool is_backward = direction == RopeDirection::backward;
+  const LoggedOperation logged(exec, is_backward ? "rope_backward" : "rope", [&] {
     const std::int64_t rotated = std::int64_t(cos_TJ.size()) * num_heads;
     return OperationCost{.bytes = 4 * rotated * std::int64_t(sizeof(T))};
   });
+  const float sign = is_backward ? -1.0f : 1.0f;
   Kokkos::parallel_for(
       "m2::rope", row_policy(exec, x_TN.extent_int(0)), KOKKOS_LAMBDA(const RowMember& team) {
         const int t = team.league_rank();
@@ -51,15 +53,17 @@ void rope(const ExecSpace& exec, View2D<const float> cos_TJ, View2D<const float>
           T* first = row(x_TN, t) + h * head_size;
           T* second = first + num_pairs;
           Kokkos::parallel_for(Kokkos::ThreadVectorRange(team, num_pairs), [&](int j) {
-            const float a = first[j], b = second[j];
-            first[j] = T(product(a, cosine[j]) - product(b, sine[j]));
-            second[j] = T(product(b, cosine[j]) + product(a, sine[j]));
+            const float a = first[j], b = second[j], s = sign * sine[j];
+            first[j] = T(product(a, cosine[j]) - product(b, s));
+            second[j] = T(product(b, cosine[j]) + product(a, s));
           });
         });
       });
 }
 
-template void rope<float>(const ExecSpace&, View2D<const float>, View2D<const float>, int, bool, View2D<float>);
-template void rope<Bf16>(const ExecSpace&, View2D<const float>, View2D<const float>, int, bool, View2D<Bf16>);
+template void rope<float>(const ExecSpace&, View2D<const float>, View2D<const float>, int, bool, RopeDirection,
+                          View2D<float>);
+template void rope<Bf16>(const ExecSpace&, View2D<const float>, View2D<const float>, int, bool, RopeDirection,
+                         View2D<Bf16>);
 
 }  // namespace m2

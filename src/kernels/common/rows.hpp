@@ -74,12 +74,12 @@ KOKKOS_FORCEINLINE_FUNCTION void row_store(const RowMember& team, int count, T* 
   });
 }
 
-/// The sum of value(i), known to the whole team. On a host element i goes to lane i % kRowTile, and at the end the
-/// upper half of the lanes is added to the lower until one is left.
-template <class Value>
-KOKKOS_FORCEINLINE_FUNCTION float row_sum([[maybe_unused]] const RowMember& team, int count, const Value& value) {
+/// The sum of value(i) in Sum, known to the whole team. On a host element i goes to lane i % kRowTile, and at the end
+/// the upper half of the lanes is added to the lower until one is left.
+template <class Sum = float, class Value>
+KOKKOS_FORCEINLINE_FUNCTION Sum row_sum([[maybe_unused]] const RowMember& team, int count, const Value& value) {
   if constexpr (kRunsOnHost) {
-    float lane[kRowTile] = {};
+    Sum lane[kRowTile] = {};
     int i = 0;
     for (; i + kRowTile <= count; i += kRowTile) {
       for (int l = 0; l < kRowTile; ++l) lane[l] += value(i + l);
@@ -90,9 +90,9 @@ KOKKOS_FORCEINLINE_FUNCTION float row_sum([[maybe_unused]] const RowMember& team
     }
     return lane[0];
   } else {
-    float total = 0.0f;
+    Sum total = 0;
     Kokkos::parallel_reduce(
-        Kokkos::TeamVectorRange(team, count), [&](int i, float& partial) { partial += value(i); }, total);
+        Kokkos::TeamVectorRange(team, count), [&](int i, Sum& partial) { partial += value(i); }, total);
     return total;
   }
 }

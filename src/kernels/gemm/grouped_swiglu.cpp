@@ -12,6 +12,13 @@
 namespace m2 {
 namespace {
 
+/// The columns of one panel as they are.
+void store_panel(const float* sum_MN, int num_rows, Bf16* out_MN, std::int64_t out_stride) {
+  for (int m = 0; m < num_rows; ++m) {
+    for (int n = 0; n < kPanelRows; ++n) out_MN[m * out_stride + n] = Bf16(sum_MN[m * kPanelRows + n]);
+  }
+}
+
 /// out = silu(gate) * up * weight for the columns of one panel; `weight_M` may be null.
 void store_swiglu(const float* gate_MN, const float* up_MN, const float* weight_M, int num_rows, Bf16* out_MN,
                   std::int64_t out_stride) {
@@ -28,7 +35,8 @@ void store_swiglu(const float* gate_MN, const float* up_MN, const float* weight_
 }  // namespace
 
 void grouped_swiglu(const ExecSpace& exec, View2D<const Bf16> x_RD, const Weight& gate_up_L2FD,
-                    View1D<const int> offset_L1, View1D<const float> row_weight_R, View2D<Bf16> out_RF) {
+                    View1D<const int> offset_L1, View1D<const float> row_weight_R, View2D<Bf16> out_RF,
+                    View2D<Bf16> gate_up_R2F) {
   M2_REQUIRE(gate_up_L2FD.layout() == WeightLayout::panels && gate_up_L2FD.num_row_parts() == 2,
              "grouped_swiglu: a weight of two parts in panels is expected; see grouped_gemm and swiglu for others");
   require_same("grouped_swiglu", "offsets", offset_L1.extent(0), "matrices and one", gate_up_L2FD.num_matrices() + 1);
@@ -40,6 +48,12 @@ void grouped_swiglu(const ExecSpace& exec, View2D<const Bf16> x_RD, const Weight
   if (row_weight_R.extent(0) > 0) {
     require_same("grouped_swiglu", "elements of row_weight_R", row_weight_R.extent(0), "rows of out_RF",
                  out_RF.extent(0));
+  }
+  const bool keeps_products = gate_up_R2F.extent(0) > 0;
+  if (keeps_products) {
+    require_same("grouped_swiglu", "rows of gate_up_R2F", gate_up_R2F.extent(0), "rows of out_RF", out_RF.extent(0));
+    require_same("grouped_swiglu", "columns of gate_up_R2F", gate_up_R2F.extent(1), "twice the columns of out_RF",
+                 2 * out_RF.extent(1));
   }
   const LoggedOperation logged(exec, "grouped_swiglu",
                                [&] { return gemm_cost(x_RD, gate_up_L2FD, count_touched(exec, offset_L1), out_RF); });
@@ -61,6 +75,10 @@ void grouped_swiglu(const ExecSpace& exec, View2D<const Bf16> x_RD, const Weight
       multiply(product);
       for (int panel = first; panel < last; ++panel) {
         const auto& gate_up_2MN = gate_up_P2MN[panel - first];
+        for (int part = 0; keeps_products && part < 2; ++part) {
+          store_panel(gate_up_2MN[part], end - begin, &gate_up_R2F(begin, (part * num_panels + panel) * kPanelRows),
+                      gate_up_R2F.extent_int(1));
+        }
         store_swiglu(gate_up_2MN[0], gate_up_2MN[1], weight_R ? weight_R + begin : nullptr, end - begin,
                      &out_RF(begin, panel * kPanelRows), out_RF.extent_int(1));
       }

@@ -103,6 +103,20 @@ void permute_weights(const ExecSpace& exec, View2D<const float> weight_TK, View2
       });
 }
 
+void gather_weights(const ExecSpace& exec, View1D<const float> weight_R, View2D<const int> row_TK,
+                    View2D<float> weight_TK) {
+  require_same_shape("gather_weights", "weight_TK", weight_TK, "row_TK", row_TK);
+  M2_REQUIRE(weight_R.extent(0) <= row_TK.size(), "gather_weights: weight_R has {} elements, row_TK only {}",
+             weight_R.extent(0), row_TK.size());
+  const LoggedOperation logged(exec, "gather_weights", [&] { return array_cost(weight_R, row_TK, weight_TK); });
+  const int top_k = row_TK.extent_int(1);
+  Kokkos::parallel_for(
+      "m2::gather_weights", Range(exec, 0, int(row_TK.size())), KOKKOS_LAMBDA(int slot) {
+        const int t = slot / top_k, k = slot % top_k;
+        weight_TK(t, k) = row_TK(t, k) < 0 ? 0.0f : weight_R(row_TK(t, k));
+      });
+}
+
 template <class T>
 void gather_rows(const ExecSpace& exec, View2D<const T> x_TD, View1D<const int> token_R, View2D<T> out_RD) {
   require_same("gather_rows", "elements of token_R", token_R.extent(0), "rows of out_RD", out_RD.extent(0));

@@ -22,6 +22,11 @@ void permute_plan(const ExecSpace& exec, View2D<const int> expert_TK, int num_ex
 void permute_weights(const ExecSpace& exec, View2D<const float> weight_TK, View2D<const int> row_TK,
                      View1D<float> weight_R);
 
+/// weight[t, k] = weight_R[row[t, k]], 0 where the row is -1: the inverse of permute_weights, and its gradient.
+/// Throws Error if the shapes disagree.
+void gather_weights(const ExecSpace& exec, View1D<const float> weight_R, View2D<const int> row_TK,
+                    View2D<float> weight_TK);
+
 /// out[r] = x[token[r]]. Throws Error if the shapes disagree.
 template <class T>
 void gather_rows(const ExecSpace& exec, View2D<const T> x_TD, View1D<const int> token_R, View2D<T> out_RD);

@@ -11,6 +11,7 @@ namespace {
 
 using Scratch = Kokkos::View<float*, ExecSpace::scratch_memory_space, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
 
+constexpr float kSumGuard = 1e-20f;  // NeMo's: no 0 / 0 where every chosen score underflows
 constexpr float kTaken = -Kokkos::Experimental::infinity_v<float>;
 constexpr float kLowest = -Kokkos::Experimental::finite_max_v<float>;
 
@@ -51,12 +52,38 @@ KOKKOS_INLINE_FUNCTION void weigh(const RouterOptions& options, const float* sco
   const bool round = options.round_to_bf16;
   float total = 0.0f;
   for (int k = 0; k < top_k; ++k) total += score_E[expert_K[k]];
-  total = rounded(round, total + 1e-20f);  // NeMo's guard: no 0 / 0 where every chosen score underflows
+  total = rounded(round, total + kSumGuard);
   for (int k = 0; k < top_k; ++k) {
     const float score = score_E[expert_K[k]];
     const float share = options.normalize ? rounded(round, score / total) : score;
     weight_K[k] = rounded(round, share * options.route_scale);
   }
+}
+
+// The gradient of one token's scores with respect to its logits. Experts of expert_K are distinct.
+KOKKOS_INLINE_FUNCTION void weigh_backward(const RowMember& team, const RouterOptions& options, const float* score_E,
+                                           const int* expert_K, const float* dweight_K, int num_experts, int top_k,
+                                           float* dlogit_E) {
+  const bool is_softmax = options.score_func == ScoringFunc::softmax;
+  float total = 0.0f, product = 0.0f;
+  for (int k = 0; k < top_k; ++k) total += score_E[expert_K[k]];
+  total = rounded(options.round_to_bf16, total + kSumGuard);
+  for (int k = 0; k < top_k; ++k) product += dweight_K[k] * (score_E[expert_K[k]] / total);
+  const auto dscore = [=](int k) {
+    return options.route_scale * (options.normalize ? (dweight_K[k] - product) / total : dweight_K[k]);
+  };
+  float mean = 0.0f;  // of dscore, weighted by the scores
+  if (is_softmax) {
+    for (int k = 0; k < top_k; ++k) mean += dscore(k) * score_E[expert_K[k]];
+  }
+  row_store(team, num_experts, dlogit_E, [=](int e) { return is_softmax ? -score_E[e] * mean : 0.0f; });
+  team.team_barrier();
+  Kokkos::single(Kokkos::PerTeam(team), [&]() {
+    for (int k = 0; k < top_k; ++k) {
+      const float score = score_E[expert_K[k]];
+      dlogit_E[expert_K[k]] = is_softmax ? score * (dscore(k) - mean) : dscore(k) * score * (1.0f - score);
+    }
+  });
 }
 
 RowPolicy router_policy(const ExecSpace& exec, int num_tokens, int num_experts) {
@@ -67,7 +94,8 @@ RowPolicy router_policy(const ExecSpace& exec, int num_tokens, int num_experts) 
   return row_policy(exec, num_tokens).set_scratch_size(0, Kokkos::PerTeam(scratch_bytes));
 }
 
-void require_limits(std::string_view operation, int num_experts, View2D<int> expert_TK, View2D<float> weight_TK) {
+void require_limits(std::string_view operation, int num_experts, View2D<const int> expert_TK,
+                    View2D<const float> weight_TK) {
   const int top_k = expert_TK.extent_int(1);
   require_same_shape(operation, "expert_TK", expert_TK, "weight_TK", weight_TK);
   M2_REQUIRE(top_k >= 1 && top_k <= kMaxTopK, "{}: {} experts per token, expected 1 to {}", operation, top_k, kMaxTopK);
@@ -160,6 +188,36 @@ void route(const ExecSpace& exec, View2D<const float> logits_TE, View1D<const fl
         take_largest(team, num_experts, top_k, choice, row(expert_TK, t));
         Kokkos::single(Kokkos::PerTeam(team),
                        [&]() { weigh(settings, score, row(expert_TK, t), top_k, row(weight_TK, t)); });
+      });
+}
+
+void route_backward(const ExecSpace& exec, View2D<const float> logits_TE, const RouterOptions& options,
+                    View1D<const std::uint8_t> skip_T, View2D<const int> expert_TK, View2D<const float> dweight_TK,
+                    View2D<float> dlogits_TE) {
+  const int num_experts = logits_TE.extent_int(1), top_k = expert_TK.extent_int(1);
+  require_limits("route_backward", num_experts, expert_TK, dweight_TK);
+  require_same("route_backward", "rows of logits_TE", logits_TE.extent(0), "rows of expert_TK", expert_TK.extent(0));
+  require_same_shape("route_backward", "logits_TE", logits_TE, "dlogits_TE", dlogits_TE);
+  const bool skips = skip_T.extent(0) > 0;
+  if (skips) {
+    require_same("route_backward", "elements of skip_T", skip_T.extent(0), "rows of logits_TE", logits_TE.extent(0));
+  }
+  const LoggedOperation logged(exec, "route_backward", [&] { return array_cost(logits_TE, dlogits_TE); });
+  const RouterOptions settings = options;
+  Kokkos::parallel_for(
+      "m2::route_backward", router_policy(exec, logits_TE.extent_int(0), num_experts),
+      KOKKOS_LAMBDA(const RowMember& team) {
+        const int t = team.league_rank();
+        float* dlogits = row(dlogits_TE, t);
+        if (skips && skip_T(t) != 0) {
+          row_store(team, num_experts, dlogits, [](int) { return 0.0f; });
+          return;
+        }
+        const Scratch score_E(team.team_scratch(0), num_experts);
+        float* score = score_E.data();
+        score_row(team, row(logits_TE, t), num_experts, settings, score);
+        team.team_barrier();
+        weigh_backward(team, settings, score, row(expert_TK, t), row(dweight_TK, t), num_experts, top_k, dlogits);
       });
 }
 

@@ -19,7 +19,6 @@
 namespace m2 {
 namespace {
 
-constexpr bool kHostReachesWeights = Kokkos::SpaceAccessibility<HostSpace, MemorySpace>::accessible;
 /// Pairs moved at once: a tile of 64 rows stays in the first-level cache.
 constexpr int kPairsPerTile = 32;
 

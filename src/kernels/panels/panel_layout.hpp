@@ -24,8 +24,17 @@ enum class WeightLayout : std::uint8_t {
 
 inline constexpr int kPanelRows = 64;
 
+/// Panels are packed and read by hosts, from memory that they reach.
+inline constexpr bool kHostReachesWeights = Kokkos::SpaceAccessibility<HostSpace, MemorySpace>::accessible;
+
 /// Where row `row` < kPanelRows stands among the pairs of a panel in FP8.
 constexpr int fp8_panel_place(int row) { return row / 32 * 32 + row % 16 / 4 * 8 + row % 32 / 16 * 4 + row % 4; }
+
+/// Index of element (row, column) of a matrix in FP8 panels of `num_columns` columns.
+constexpr std::int64_t fp8_panel_index(int row, int column, int num_columns) {
+  const std::int64_t panel = std::int64_t(row / kPanelRows) * kPanelRows * num_columns;
+  return panel + (std::int64_t(column / 2) * kPanelRows + fp8_panel_place(row % kPanelRows)) * 2 + column % 2;
+}
 
 /// Whether matrices of this shape can lie in panels, and this processor multiplies by them: bfloat16 or float8_e4m3fn
 /// in memory that hosts reach, parts of a multiple of kPanelRows rows, an even number of columns, AVX2.

@@ -5,8 +5,8 @@
 
 namespace m2 {
 
-/// h += x, rounded to T once. Throws Error if the shapes disagree.
+/// out = h + x, rounded to T once; out may be h or x. Throws Error if the shapes disagree.
 template <class T>
-void residual_add(const ExecSpace& exec, View2D<const T> x_TD, View2D<T> h_TD);
+void residual_add(const ExecSpace& exec, View2D<const T> x_TD, View2D<const T> h_TD, View2D<T> out_TD);
 
 }  // namespace m2

@@ -7,6 +7,7 @@
 #include "core/error.hpp"
 #include "kernels/common/philox.hpp"
 #include "kernels/common/rows.hpp"
+#include "kernels/weights/fp8_grid.hpp"
 #include "kernels/weights/quantize.hpp"
 
 namespace m2 {
@@ -88,32 +89,9 @@ void fill_values(const ExecSpace& exec, RandomStream stream, NormalDistribution 
 using BlockValues = Kokkos::View<float*, ExecSpace::scratch_memory_space, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
 constexpr int kBlockSize = kFp8Block * kFp8Block;
 
-// The rows and columns of block scales of a matrix, and the matrix's own.
-struct BlockGrid {
-  int num_rows, num_columns, rows_per_part, scale_rows_per_part, scale_rows, scale_columns;
-};
-
-struct FilledBlock {
-  int matrix, scale_row, scale_column, first_row, num_rows, first_column, num_columns;
-};
-
-KOKKOS_INLINE_FUNCTION FilledBlock filled_block(const BlockGrid& grid, int index) {
-  const int scale_row = index / grid.scale_columns % grid.scale_rows, scale_column = index % grid.scale_columns;
-  const int part = scale_row / grid.scale_rows_per_part, row_in_part = scale_row % grid.scale_rows_per_part * kFp8Block;
-  const int first_column = scale_column * kFp8Block;
-  constexpr int kBlock = kFp8Block;  // Kokkos::min takes references, and a device has no namespace-scope constant
-  return {.matrix = index / grid.scale_columns / grid.scale_rows,
-          .scale_row = scale_row,
-          .scale_column = scale_column,
-          .first_row = part * grid.rows_per_part + row_in_part,
-          .num_rows = Kokkos::min(kBlock, grid.rows_per_part - row_in_part),
-          .first_column = first_column,
-          .num_columns = Kokkos::min(kBlock, grid.num_columns - first_column)};
-}
-
 // value[i * num_columns + j] = element (i, j) of the block.
 KOKKOS_INLINE_FUNCTION void draw_block(const RowMember& team, RandomStream stream, NormalDistribution normal,
-                                       const BlockGrid& grid, const FilledBlock& block, std::int64_t index_offset,
+                                       const Fp8Grid& grid, const Fp8GridBlock& block, std::int64_t index_offset,
                                        float* value) {
   constexpr int kGroups = kFp8Block / kNormalGroup + 1;  // that a row of the block may touch
   Kokkos::parallel_for(Kokkos::TeamVectorRange(team, block.num_rows * kGroups), [&](int i) {
@@ -137,14 +115,12 @@ void fill_blocks(const ExecSpace& exec, RandomStream stream, NormalDistribution 
                  const Weight& out) {
   const View3D<Fp8E4M3> q_ENK = out.values<Fp8E4M3>();
   const View3D<float> scale_inv = out.scale_inv();
-  const int rows_per_part = out.num_rows() / out.num_row_parts(), scale_rows = scale_inv.extent_int(1);
-  const BlockGrid grid{out.num_rows(), out.num_columns(),      rows_per_part, scale_rows / out.num_row_parts(),
-                       scale_rows,     scale_inv.extent_int(2)};
+  const Fp8Grid grid = fp8_grid(out);
   RowPolicy policy = row_policy(exec, int(scale_inv.size()));
   policy.set_scratch_size(1, Kokkos::PerTeam(BlockValues::shmem_size(kBlockSize)));
   Kokkos::parallel_for(
       "m2::fill_normal::blocks", policy, KOKKOS_LAMBDA(const RowMember& team) {
-        const FilledBlock block = filled_block(grid, team.league_rank());
+        const Fp8GridBlock block = fp8_grid_block(grid, team.league_rank());
         const BlockValues values(team.team_scratch(1), kBlockSize);
         float* const value = values.data();
         draw_block(team, stream, normal, grid, block, index_offset, value);

@@ -179,9 +179,10 @@ struct AttentionOp {
 };
 
 /// Width: head size; half of it, rounded down to pairs, is rotated. Two heads, positions 1000, 1001, ...
-template <class T>
+template <class T, RopeDirection kDirection = RopeDirection::forward>
 struct RopeOp {
-  static constexpr const char* kName = "rope";
+  static constexpr bool kIsBackward = kDirection == RopeDirection::backward;
+  static constexpr const char* kName = kIsBackward ? "rope_backward" : "rope";
   static constexpr std::array kWidths{4, 17, 64, 257};
   static constexpr Size kRealSize{512, 128};
   static constexpr double kTheta = 5e6;
@@ -198,7 +199,7 @@ struct RopeOp {
     for (int t = 0; t < size.num_tokens; ++t) position[t] = 1000 + t;
     rope_table(exec(), integers_to_device<int>(position), 2 * pairs, kTheta, false, cos_TJ, sin_TJ);
   }
-  void run(const ExecSpace& on) const { rope<T>(on, cos_TJ, sin_TJ, size.width, false, x_TN); }
+  void run(const ExecSpace& on) const { rope<T>(on, cos_TJ, sin_TJ, size.width, false, kDirection, x_TN); }
   std::vector<float> actual() const { return to_host(x_TN); }
   std::vector<float> expected() const {
     std::vector<float> out = x;
@@ -206,7 +207,8 @@ struct RopeOp {
       for (int h = 0; h < kHeads; ++h) {
         float* head = &out[(std::size_t(t) * kHeads + h) * size.width];
         for (int j = 0; j < pairs; ++j) {
-          const double angle = (1000 + t) * std::pow(kTheta, -double(j) / pairs), a = head[j], b = head[j + pairs];
+          const double angle = (kIsBackward ? -1 : 1) * (1000 + t) * std::pow(kTheta, -double(j) / pairs), a = head[j],
+                       b = head[j + pairs];
           head[j] = float(a * std::cos(angle) - b * std::sin(angle));
           head[j + pairs] = float(b * std::cos(angle) + a * std::sin(angle));
         }
@@ -220,7 +222,7 @@ struct RopeOp {
     const auto row = one_row<T>(x, t, kHeads * size.width);
     const auto rows = std::pair(t, t + 1);
     rope<T>(exec(), Kokkos::subview(cos_TJ, rows, Kokkos::ALL), Kokkos::subview(sin_TJ, rows, Kokkos::ALL), size.width,
-            false, row);
+            false, kDirection, row);
     return to_host(row);
   }
   double bytes() const { return double(size.num_tokens) * kHeads * 4 * pairs * sizeof(T); }

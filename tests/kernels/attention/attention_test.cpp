@@ -15,7 +15,7 @@ void expect_variants_agree() {
     for (const int head_size : {1, 17, 64, 128}) {
       const AttentionOp<T> op({num_tokens, head_size});
       const auto out_TN = filled<T>(num_tokens, op.width, NAN);
-      attention_portable<T>(exec(), op.q_TN, op.batch.cache, op.batch.layout, op.scale, out_TN);
+      attention_portable<T>(exec(), op.q_TN, op.batch.cache, op.batch.layout, op.scale, out_TN, {});
       EXPECT_TRUE(all_close(to_host(out_TN), op.expected(), op.tolerance()))
           << num_tokens << " tokens, head size " << head_size;
     }

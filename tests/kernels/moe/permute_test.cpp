@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <random>
 
@@ -65,6 +66,27 @@ TEST(PermuteWeights, FollowTheirRows) {
   const View1D<float> weight_R("test::weight", 6);
   permute_weights(exec(), to_device<float>(std::vector<float>{20, 1, 10, 2, 3, 21}, 3, 2), plan.row_TK, weight_R);
   EXPECT_THAT(to_host(weight_R), ::testing::ElementsAre(1, 2, 3, 10, 20, 21));
+}
+
+TEST(GatherWeights, UndoesPermuteWeights) {
+  const Plan plan({2, 0, 1, 0, 0, 2}, 3, 2, 4);
+  const std::vector<float> weight{20, 1, 10, 2, 3, 21};
+  const View1D<float> weight_R("test::weight", 6);
+  permute_weights(exec(), to_device<float>(weight, 3, 2), plan.row_TK, weight_R);
+  const View2D<float> back_TK("test::back", 3, 2);
+  gather_weights(exec(), weight_R, plan.row_TK, back_TK);
+  EXPECT_THAT(to_host(back_TK), ::testing::ElementsAreArray(weight));
+}
+
+TEST(GatherWeights, GivesZeroWhereThereIsNoRow) {
+  const View2D<int> row_TK("test::row", 2, 2);
+  const auto host = Kokkos::create_mirror_view(row_TK);
+  host(0, 0) = 1, host(0, 1) = -1, host(1, 0) = -1, host(1, 1) = 0;
+  Kokkos::deep_copy(row_TK, host);
+  const View2D<float> weight_TK("test::weight", 2, 2);
+  Kokkos::deep_copy(weight_TK, NAN);
+  gather_weights(exec(), to_device<float>(std::vector<float>{5, 7}), row_TK, weight_TK);
+  EXPECT_THAT(to_host(weight_TK), ::testing::ElementsAre(7, 0, 0, 5));
 }
 
 TEST(Combine, AfterGatherIsTheIdentityForOneExpertPerToken) {

@@ -8,6 +8,7 @@
 
 #include "core/error.hpp"
 #include "kernels/gemm/gemm_cases.hpp"
+#include "kernels/gemm/grouped_gemm.hpp"
 #include "kernels/gemm/grouped_swiglu.hpp"
 #include "kernels/panels/panel_gemm.hpp"
 
@@ -76,6 +77,16 @@ TEST_F(GroupedSwiglu, BitsDependOnTheRowAlone) {
   const View2D<const Bf16> row(op.x_RK.data() + 100 * kColumns, 1, kColumns);
   grouped_swiglu(exec(), row, op.w.weight, integers_to_device<int>(std::vector<int>{0, 0, 0, 0, 1}), {}, out);
   EXPECT_TRUE(same_bits(to_host(out), std::span<const float>(all).subspan(100 * kInner, kInner)));
+}
+
+TEST_F(GroupedSwiglu, KeepsTheProductsWithTheBitsOfGroupedGemm) {
+  const auto op = make<Fp8E4M3>();
+  const auto out = filled<Bf16>(kRows, kInner, NAN), products = filled<Bf16>(kRows, 2 * kInner, NAN),
+             expected = filled<Bf16>(kRows, 2 * kInner, NAN);
+  grouped_swiglu(exec(), op.x_RK, op.w.weight, op.offset_E1, {}, out, products);
+  grouped_gemm<Bf16, Bf16>(exec(), GemmProvider::kokkos, op.x_RK, op.w.weight, op.offset_E1, {}, expected);
+  EXPECT_TRUE(same_bits(to_host(products), to_host(expected)));
+  EXPECT_TRUE(same_bits(to_host(out), run(op, exec(), {})));
 }
 
 TEST_F(GroupedSwiglu, ChecksNameBothNumbers) {

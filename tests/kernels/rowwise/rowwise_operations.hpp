@@ -115,7 +115,7 @@ struct ResidualAddOp {
         h(random_rows<T>(0, size.num_tokens, size.width, 2)),
         x_TD(to_device<T>(x, size.num_tokens, size.width)),
         h_TD(to_device<T>(h, size.num_tokens, size.width)) {}
-  void run(const ExecSpace& on) const { residual_add<T>(on, x_TD, h_TD); }
+  void run(const ExecSpace& on) const { residual_add<T>(on, x_TD, h_TD, h_TD); }
   std::vector<float> actual() const { return to_host(h_TD); }
   std::vector<float> expected() const {
     std::vector<float> out(x.size());
@@ -125,7 +125,7 @@ struct ResidualAddOp {
   double tolerance() const { return 0; }
   std::vector<float> alone(int t) const {
     const auto row = one_row<T>(h, t, size.width);
-    residual_add<T>(exec(), one_row<T>(x, t, size.width), row);
+    residual_add<T>(exec(), one_row<T>(x, t, size.width), row, row);
     return to_host(row);
   }
   double bytes() const { return double(size.num_tokens) * size.width * 3 * sizeof(T); }

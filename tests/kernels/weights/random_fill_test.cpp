@@ -37,6 +37,25 @@ TEST(Philox, KnownAnswers) {
               ElementsAre(0xd16cfe09u, 0x94fdccebu, 0x5001e420u, 0x24126ea1u));
 }
 
+TEST(Philox, BlocksAreThoseOfConsecutiveCounters) {
+  for (const std::uint64_t first : {std::uint64_t{0}, std::uint64_t{0xfffffffa}, std::uint64_t{1} << 40}) {
+    std::uint32_t sixteen[64], four[16], one[4];
+    philox_blocks<16>(first, 7, 9, 0xdeadbeefu, 0x12345678u, sixteen);
+    philox_blocks<4>(first, 7, 9, 0xdeadbeefu, 0x12345678u, four);
+    philox_blocks<1>(first, 7, 9, 0xdeadbeefu, 0x12345678u, one);
+    for (std::uint64_t b = 0; b < 16; ++b) {
+      const std::uint64_t number = first + b;
+      const PhiloxBlock block =
+          philox({{std::uint32_t(number), std::uint32_t(number >> 32), 7, 9}}, 0xdeadbeefu, 0x12345678u);
+      for (std::uint64_t i = 0; i < 4; ++i) {
+        EXPECT_EQ(sixteen[4 * b + i], block.word[i]) << first << ", block " << b;
+        EXPECT_EQ(b < 4 ? four[4 * b + i] : block.word[i], block.word[i]) << first << ", block " << b;
+        EXPECT_EQ(b < 1 ? one[i] : block.word[i], block.word[i]) << first;
+      }
+    }
+  }
+}
+
 // With n numbers an estimate of moment m has the deviation sqrt(Var(z^m) / n); five of those are allowed: a correct
 // generator fails one seed in a million, and the seed is fixed.
 TEST(FillNormal, MomentsAndTailsAreThoseOfANormalDistribution) {
