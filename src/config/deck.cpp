@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 #include "config/deck_keys.hpp"
+#include "config/training_rules.hpp"
 #include "core/error.hpp"
 #include "core/nearest.hpp"
 #include "io/file.hpp"
@@ -29,14 +29,15 @@ template <class... Args>
   raise_usage("{}: {}", place, fmt::format(format, std::forward<Args>(args)...));
 }
 
-const DeckKey* find_key(std::string_view path) {
+bool has_job(const DeckKey& key, Job job) { return std::find(key.jobs.begin(), key.jobs.end(), job) != key.jobs.end(); }
+
+/// That of `job`, or of any job.
+const DeckKey* find_key(std::string_view path, std::optional<Job> job = std::nullopt) {
   for (const DeckKey& key : deck_keys()) {
-    if (key.path == path) return &key;
+    if (key.path == path && (!job || has_job(key, *job))) return &key;
   }
   return nullptr;
 }
-
-bool has_job(const DeckKey& key, Job job) { return std::find(key.jobs.begin(), key.jobs.end(), job) != key.jobs.end(); }
 
 bool is_section(std::string_view name) {
   const std::string prefix = std::string(name) + ".";
@@ -75,7 +76,7 @@ Assignment read_override(const std::string& text) {
   Assignment assignment{text.substr(0, equals), {}, place};
   const std::string value = text.substr(equals + 1);
   const DeckKey* key = find_key(assignment.path);
-  const bool is_text = key ? bool(key->text) : assignment.path.starts_with(kMoEPrefix);
+  const bool is_text = key ? key->is_text : assignment.path.starts_with(kMoEPrefix);
   if (is_text && value != "null") {
     assignment.value.kind = YamlNode::Kind::scalar;
     assignment.value.text = value;
@@ -147,7 +148,7 @@ Job read_job(const std::vector<Assignment>& assignments, const std::string& sour
   return deck.job;
 }
 
-void require_complete(const Deck& deck, const std::set<std::string>& given, const std::string& source) {
+void require_complete(const Deck& deck, const KeyPlaces& given, const std::string& source) {
   for (const DeckKey& key : deck_keys()) {
     if (!key.required || !has_job(key, deck.job) || given.contains(key.path)) continue;
     refuse(source, "key '{}' is missing, expected {}: {}", key.path, key.expected, key.meaning);
@@ -162,6 +163,7 @@ void require_complete(const Deck& deck, const std::set<std::string>& given, cons
            deck.prompts.file ? "both" : "neither");
   }
   if (deck.output.resume && !deck.output.file) refuse(source, "'output.resume: true' needs 'output.file'");
+  if (deck.job == Job::train) require_training_rules(deck, given, source);
 }
 
 }  // namespace
@@ -170,8 +172,8 @@ std::vector<PathRole> deck_paths(const Deck& deck) {
   std::vector<PathRole> paths;
   if (!deck.file.empty()) paths.push_back({"the deck", deck.file, PathUse::read});
   for (const DeckKey& key : deck_keys()) {
-    const auto path = key.path_use && has_job(key, deck.job) ? key.text(deck) : std::nullopt;
-    if (path) paths.push_back({key.path, *path, *key.path_use});
+    if (!key.path_use || !has_job(key, deck.job)) continue;
+    for (const std::string& path : key.paths(deck)) paths.push_back({key.path, path, *key.path_use});
   }
   return paths;
 }
@@ -181,14 +183,14 @@ Deck parse_deck(std::string_view text, const std::string& source, std::span<cons
   for (const std::string& override_text : overrides) assignments.push_back(read_override(override_text));
   Deck deck;
   deck.job = read_job(assignments, source);
-  std::set<std::string> given;
+  KeyPlaces given;
   for (const Assignment& assignment : assignments) {
-    const DeckKey* key = find_key(assignment.path);
+    const DeckKey* key = find_key(assignment.path, deck.job);
     if (assignment.path.starts_with(kMoEPrefix)) {
       add_moe_override(assignment, deck);
-    } else if (key && has_job(*key, deck.job)) {
+    } else if (key) {
       read_value_of(*key, assignment, deck);
-      given.insert(key->path);
+      given[key->path] = assignment.place;
     } else {
       refuse_unknown(assignment, deck.job);
     }

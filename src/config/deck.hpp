@@ -11,13 +11,14 @@
 
 #include "config/backend_config.hpp"
 #include "config/moe_config.hpp"
+#include "config/training_sections.hpp"
 #include "io/path_roles.hpp"
 
 namespace m2 {
 
-enum class Job { generate, score, bench };
+enum class Job { generate, score, bench, train };
 template <>
-inline constexpr std::array<std::string_view, 3> kEnumNames<Job>{"generate", "score", "bench"};
+inline constexpr std::array<std::string_view, 4> kEnumNames<Job>{"generate", "score", "bench", "train"};
 
 /// In which type a model computes; `automatic` ("auto") is what the checkpoint says.
 enum class ComputeDType { automatic, float32, bfloat16 };
@@ -82,12 +83,12 @@ struct MemorySection {
 };
 
 struct OutputSection {
-  std::optional<std::string> file;  ///< JSON Lines (bench: JSON); unset: standard output
+  std::optional<std::string> file;  ///< JSON Lines (bench: JSON); unset: standard output (train: none)
   bool resume = false;
   StreamText stream = StreamText::automatic;
   double grace_seconds = 90.0;             ///< for the sequences in flight after SIGUSR1
   std::optional<std::string> expert_load;  ///< JSON file
-  std::optional<std::string> report = {};  ///< HTML, of bench
+  std::optional<std::string> report = {};  ///< HTML, of bench and train
   bool operator==(const OutputSection&) const = default;
 };
 
@@ -106,11 +107,6 @@ struct IoSection {
   bool operator==(const IoSection&) const = default;
 };
 
-struct DataSection {
-  std::string file;  ///< JSON Lines
-  bool operator==(const DataSection&) const = default;
-};
-
 struct BenchSection {
   int prompt_tokens = 512;    ///< of one sequence, in one pass
   int generated_tokens = 32;  ///< of each sequence
@@ -118,11 +114,12 @@ struct BenchSection {
   int context = 512;          ///< positions before the first generated token
   int repeats = 5;
   bool operations = false;  ///< measures single operations, too
+  bool train = false;       ///< measures training steps, too: `batch` sequences of prompt_tokens
   bool operator==(const BenchSection&) const = default;
 };
 
 /// A job deck. Sections a job does not have keep their defaults: prompts and sampling belong to generate, data to
-/// score, bench to bench.
+/// score and train, bench to bench, train to restore to train.
 struct Deck {
   std::string file;  ///< that load_deck() read; empty for a deck that parse_deck() read
   Job job = Job::generate;
@@ -133,6 +130,13 @@ struct Deck {
   MemorySection memory;
   OutputSection output;
   DataSection data;
+  TrainSection train;
+  OptimizerSection optimizer;
+  ScheduleSection schedule;
+  LoraSection lora;
+  CheckpointSection checkpoint;
+  ValidationSection validation;
+  RestoreSection restore;
   BenchSection bench;
   ParallelSection parallel;
   IoSection io;

@@ -1,77 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/deck_keys.hpp"
 
-#include <fmt/format.h>
-
-#include "config/deck_value.hpp"
+#include "config/deck_key_makers.hpp"
 
 namespace m2 {
+namespace deck_key {
 namespace {
-
-using Jobs = std::vector<Job>;
-
-const Jobs kEvery{Job::generate, Job::score, Job::bench};
-const Jobs kTexts{Job::generate, Job::score};
-const Jobs kGenerate{Job::generate};
-const Jobs kScore{Job::score};
-const Jobs kBench{Job::bench};
-
-/// A key whose values pass `check`; the member `field` of the section `section` of the deck holds it.
-template <class Section, class T, class Check>
-DeckKey key(std::string path, Jobs jobs, Section Deck::* section, T Section::* field, Check check, std::string expected,
-            std::string meaning) {
-  DeckKey result{std::move(path), std::move(jobs), std::move(meaning), std::move(expected)};
-  result.read = [=](const YamlNode& value, Deck& deck) { return read_value(value, check, deck.*section.*field); };
-  result.print = [=](const Deck& deck) { return print_value(deck.*section.*field); };
-  return result;
-}
-
-template <class Section, class T>
-DeckKey whole(std::string path, Jobs jobs, Section Deck::* section, T Section::* field, std::int64_t min,
-              std::int64_t max, std::string meaning) {
-  return key(std::move(path), std::move(jobs), section, field, NumberRange<std::int64_t>{min, max},
-             fmt::format("a whole number from {} to {}", min, max), std::move(meaning));
-}
-
-template <class Section, class T>
-DeckKey real(std::string path, Jobs jobs, Section Deck::* section, T Section::* field, double min, double max,
-             std::string meaning) {
-  return key(std::move(path), std::move(jobs), section, field, NumberRange<double>{min, max},
-             fmt::format("a number from {} to {}", min, max), std::move(meaning));
-}
-
-template <class Section>
-DeckKey flag(std::string path, Jobs jobs, Section Deck::* section, bool Section::* field, std::string meaning) {
-  return key(std::move(path), std::move(jobs), section, field, AnyBool{}, "true or false", std::move(meaning));
-}
-
-template <class Section, NamedEnum E>
-DeckKey word(std::string path, Jobs jobs, Section Deck::* section, E Section::* field, std::string meaning) {
-  return key(std::move(path), std::move(jobs), section, field, AnyWord{}, "one of " + allowed_names<E>(),
-             std::move(meaning));
-}
-
-template <class Section, class T>
-DeckKey text(std::string path, Jobs jobs, Section Deck::* section, T Section::* field, std::string meaning) {
-  DeckKey result = key(std::move(path), std::move(jobs), section, field, NonEmptyText{}, "a text that is not empty",
-                       std::move(meaning));
-  result.text = [=](const Deck& deck) { return std::optional<std::string>(deck.*section.*field); };
-  return result;
-}
-
-template <class Section, class T>
-DeckKey path(std::string path, Jobs jobs, Section Deck::* section, T Section::* field, PathUse use,
-             std::string meaning) {
-  DeckKey result = text(std::move(path), std::move(jobs), section, field, std::move(meaning));
-  result.path_use = use;
-  return result;
-}
-
-DeckKey with_example(DeckKey key, std::string example, bool required) {
-  key.example = std::move(example);
-  key.required = required;
-  return key;
-}
 
 DeckKey job_key() {
   DeckKey result{"job", kEvery, "What to do.", "one of " + allowed_names<Job>()};
@@ -81,26 +15,26 @@ DeckKey job_key() {
   return result;
 }
 
-void add_input_keys(std::vector<DeckKey>& keys) {
+void add_model_keys(std::vector<DeckKey>& keys) {
   keys.push_back(with_example(path("model.checkpoint", kEvery, &Deck::model, &ModelSection::checkpoint, PathUse::read,
                                    "The model: an HDF5 file of m2-convert, or a Hugging Face directory. Either this "
                                    "or model.config."),
-                              "model.h5", false));
+                              "model.h5"));
   keys.push_back(path("model.config", kEvery, &Deck::model, &ModelSection::config, PathUse::read,
                       "A config.json: its model gets random weights, the same for any number of ranks. For measuring "
-                      "memory and time."));
+                      "memory and time, and for training from scratch."));
   keys.push_back(word("model.dtype", kEvery, &Deck::model, &ModelSection::dtype,
                       "Type of the activations and of unquantised weights; auto: what the checkpoint says."));
+}
+
+void add_prompt_keys(std::vector<DeckKey>& keys) {
   keys.push_back(with_example(
       path("prompts.file", kGenerate, &Deck::prompts, &PromptsSection::file, PathUse::read,
            "Prompts, as JSON Lines with prompt, token_ids or messages, and optionally an id. Either this or "
            "prompts.text."),
-      "prompts.jsonl", false));
+      "prompts.jsonl"));
   keys.push_back(
       text("prompts.text", kGenerate, &Deck::prompts, &PromptsSection::text, "One prompt, continued as it stands."));
-  keys.push_back(with_example(path("data.file", kScore, &Deck::data, &DataSection::file, PathUse::read,
-                                   "What to score, as JSON Lines with text or token_ids, and optionally an id."),
-                              "data.jsonl", true));
 }
 
 void add_sampling_keys(std::vector<DeckKey>& keys) {
@@ -121,8 +55,7 @@ void add_sampling_keys(std::vector<DeckKey>& keys) {
   keys.push_back(whole("sampling.seed", kGenerate, kSection, &SamplingSection::seed, 0,
                        std::numeric_limits<std::int64_t>::max(),
                        "The same seed gives the same text, whatever the batch, threads and other prompts."));
-  keys.push_back(key("sampling.stop", kGenerate, kSection, &SamplingSection::stop, NonEmptyText{},
-                     "a list of texts that are not empty", "Texts that end a sequence."));
+  keys.push_back(texts("sampling.stop", kGenerate, kSection, &SamplingSection::stop, "Texts that end a sequence."));
   keys.push_back(key("sampling.stop_token_ids", kGenerate, kSection, &SamplingSection::stop_token_ids,
                      NumberRange<int>{0, std::numeric_limits<int>::max()}, "a list of whole numbers >= 0",
                      "Tokens that end a sequence, besides the model's own end-of-sequence tokens."));
@@ -146,6 +79,9 @@ void add_bench_keys(std::vector<DeckKey>& keys) {
                        "Measurements of each; the report has the median, the minimum and the maximum."));
   keys.push_back(flag("bench.operations", kBench, kSection, &BenchSection::operations,
                       "Also measures single operations at the sizes of MiniMax-M2; then the model may be left out."));
+  keys.push_back(flag("bench.train", kBench, kSection, &BenchSection::train,
+                      "Also measures training: forward, backward and optimizer (AdamW) for bench.batch sequences of "
+                      "bench.prompt_tokens."));
 }
 
 void add_run_keys(std::vector<DeckKey>& keys) {
@@ -155,11 +91,17 @@ void add_run_keys(std::vector<DeckKey>& keys) {
                        "Sequences worked on at the same time, at most. Costs memory, changes no result."));
   keys.push_back(real("memory.limit_gib", kEvery, &Deck::memory, &MemorySection::limit_gib, 0.001, 1e6,
                       "GiB (1024^3 bytes) this process may use. null: what the machine has."));
-  keys.push_back(path("output.file", kEvery, &Deck::output, &OutputSection::file, PathUse::write,
+  keys.push_back(path("output.file", kResults, &Deck::output, &OutputSection::file, PathUse::write,
                       "Results, as JSON Lines in the order of the input; of bench, one JSON object with everything "
                       "that was measured. null: standard output, where bench always prints its tables."));
+  keys.push_back(with_example(path("output.file", kTrain, &Deck::output, &OutputSection::file, PathUse::write,
+                                   "Loss, gradient norm, speed and load of the experts, as JSON Lines: one object for "
+                                   "each step and each validation. null: none."),
+                              "metrics.jsonl"));
   keys.push_back(path("output.report", kBench, &Deck::output, &OutputSection::report, PathUse::write,
                       "The same as a page with charts, for a browser: one HTML file that needs no other. null: none."));
+  keys.push_back(path("output.report", kTrain, &Deck::output, &OutputSection::report, PathUse::write,
+                      "The curves as a page for a browser: one HTML file that needs no other. null: none."));
   keys.push_back(word("output.stream", kGenerate, &Deck::output, &OutputSection::stream,
                       "Prints the text of a single prompt while it is generated; auto: on a terminal, without "
                       "output.file."));
@@ -219,11 +161,16 @@ void add_backend_keys(std::vector<DeckKey>& keys) {
 }
 
 }  // namespace
+}  // namespace deck_key
 
 const std::vector<DeckKey>& deck_keys() {
+  using namespace deck_key;
   static const std::vector<DeckKey> keys = [] {
     std::vector<DeckKey> all{job_key()};
-    add_input_keys(all);
+    add_model_keys(all);
+    add_prompt_keys(all);
+    add_data_keys(all);
+    add_training_keys(all);
     add_sampling_keys(all);
     add_bench_keys(all);
     add_run_keys(all);

@@ -22,14 +22,16 @@ struct DeckKey {
   std::function<bool(const YamlNode& value, Deck& deck)> read = {};
   /// The value as YAML.
   std::function<std::string(const Deck& deck)> print = {};
-  /// Of a text, which on the command line is taken as it stands: its value, if it is set.
-  std::function<std::optional<std::string>(const Deck& deck)> text = {};
-  std::optional<PathUse> path_use = {};  ///< of a text that is a path
-  bool required = false;                 ///< has no default
-  std::string example = {};              ///< printed in place of the default
+  bool is_text = false;      ///< on the command line it is taken as it stands
+  bool required = false;     ///< has no default
+  std::string example = {};  ///< printed in place of the default
+  /// Of a value that is a path or several: what is done with them, and those that are set.
+  std::optional<PathUse> path_use = {};
+  std::function<std::vector<std::string>(const Deck& deck)> paths = {};
 };
 
-/// All keys but those of the section `moe`, which MoEConfig knows; in the order in which they are printed.
+/// All keys but those of the section `moe`, which MoEConfig knows; in the order in which they are printed. Of those
+/// with one path, each has other jobs.
 const std::vector<DeckKey>& deck_keys();
 
 }  // namespace m2

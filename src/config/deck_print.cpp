@@ -38,7 +38,7 @@ std::string print_moe() {
                        "Changes to the mixture of experts. The defaults follow the checkpoint; these are "
                        "MiniMax-M2's. What this system cannot honour is refused, as are sizes, experts per token "
                        "and a dtype that are not the checkpoint's. train_gate, gate_bias_update_factor and "
-                       "aux_loss_coeff concern training: values that ask for an effect are refused.",
+                       "aux_loss_coeff act in training only.",
                        "  ");
   for (const auto& [key, value] : MoEConfig().fields()) text += fmt::format("  # {}: {}\n", key, value);
   return text;

@@ -47,6 +47,8 @@ bool read_value(const YamlNode& node, const NumberRange<Limit>& range, T& out) {
   return true;
 }
 
+constexpr NumberRange<double> kBelowOne{0.0, 1.0 - std::numeric_limits<double>::epsilon() / 2};  // all below 1
+
 struct AnyBool {};
 inline bool read_value(const YamlNode& node, AnyBool, bool& out) {
   const std::string* text = plain_scalar(node);
@@ -82,6 +84,19 @@ bool read_value(const YamlNode& node, const Check& check, std::vector<T>& out) {
     if (!read_value(node.items[i], check, list[i])) return false;
   }
   out = std::move(list);
+  return true;
+}
+
+/// Two numbers in `range`, the second larger than the first if `ascending`.
+struct TwoNumbers {
+  NumberRange<double> range;
+  bool ascending;
+};
+inline bool read_value(const YamlNode& node, const TwoNumbers& check, std::vector<double>& out) {
+  std::vector<double> pair;
+  if (!read_value(node, check.range, pair) || pair.size() != 2) return false;
+  if (check.ascending && !(pair[0] < pair[1])) return false;
+  out = std::move(pair);
   return true;
 }
 

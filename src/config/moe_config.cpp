@@ -149,10 +149,9 @@ void MoEConfig::validate() const {
   require(!softmax || softmax_before_topk, "softmax_before_topk", softmax_before_topk,
           "true with score_func softmax: the selection bias is added to the softmax of all logits");
   require(route_scale > 0 && route_scale <= 1e6, "route_scale", route_scale, "a number above 0, at most 1e6");
-  require(train_gate, "train_gate", train_gate, "true: this version does not train");
-  require(gate_bias_update_factor == 0 || gate_bias_update_factor == MoEConfig().gate_bias_update_factor,
-          "gate_bias_update_factor", gate_bias_update_factor, "0 or the default, 0.001: this version does not train");
-  require(aux_loss_coeff == 0, "aux_loss_coeff", aux_loss_coeff, "0: this version does not train");
+  require(gate_bias_update_factor >= 0 && gate_bias_update_factor <= 1, "gate_bias_update_factor",
+          gate_bias_update_factor, "a number from 0 to 1");
+  require(aux_loss_coeff >= 0 && aux_loss_coeff <= 1e6, "aux_loss_coeff", aux_loss_coeff, "a number from 0 to 1e6");
   require(force_e_score_correction_bias || gate_bias_update_factor > 0, "force_e_score_correction_bias",
           force_e_score_correction_bias, "true: MiniMax-M2's gate has a selection bias, also when it is not updated");
   require(!router_bias, "router_bias", router_bias, "false: MiniMax-M2's gate has no bias");

@@ -28,7 +28,7 @@ struct MoEConfig {
   bool softmax_before_topk = false;
   bool norm_topk_prob = true;
   double route_scale = 1.0;
-  bool train_gate = true;  ///< this and the next two concern training: other values are refused until it is there
+  bool train_gate = true;  ///< this and the next two act in training only
   double gate_bias_update_factor = 1e-3;
   double aux_loss_coeff = 0.0;
   bool force_e_score_correction_bias = true;  ///< keep the selection bias though it is not being updated

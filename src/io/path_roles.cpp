@@ -77,7 +77,9 @@ void require_apart(const PathRole& output, const PathRole& other) {
   const FileIdentity written = identify_file(output.path), found = identify_file(other.path);
   const char* const advice =
       other.use == PathUse::read ? "it would be overwritten while it is needed" : "one would overwrite the other";
+  const bool shares_folder = output.use == PathUse::add_to_folder && other.use == PathUse::read;
   if (written == found) {
+    if (shares_folder && is_folder(output.path)) return;
     raise_usage("{} and {} are the same {}: {}; choose another path for {}", text_of(output), text_of(other),
                 is_folder(output.path) ? "folder" : "file", advice, output.key);
   }
@@ -87,7 +89,7 @@ void require_apart(const PathRole& output, const PathRole& other) {
     raise_usage("{} lies inside {}; choose a path outside for {}", text_of(inside ? output : other),
                 text_of(inside ? other : output), output.key);
   }
-  if (other.use == PathUse::read && is_folder(other.path) && is_file_of(other.path, written)) {
+  if (!shares_folder && other.use == PathUse::read && is_folder(other.path) && is_file_of(other.path, written)) {
     raise_usage("{} is a file of the checkpoint {}: {}; choose another path for {}", text_of(output), text_of(other),
                 advice, output.key);
   }

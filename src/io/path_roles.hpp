@@ -9,9 +9,10 @@ namespace m2 {
 
 /// What a program does with a path it is given.
 enum class PathUse {
-  read,         ///< a file, or a Hugging Face folder: then all that a checkpoint can have in it
-  write,        ///< a file
-  write_folder  ///< a folder that the program makes
+  read,          ///< a file, or a Hugging Face folder: then all that a checkpoint can have in it
+  write,         ///< a file
+  write_folder,  ///< a folder that the program makes
+  add_to_folder  ///< a folder, made if it is missing, that gets files whose names nothing else has
 };
 
 /// One path, and the name under which it is given: "output.file", "OUT.h5".
@@ -34,7 +35,8 @@ FileIdentity identify_file(const std::string& path);
 
 /// Throws UsageError, which names both keys and both paths, if a file that is written is also read, or is written under
 /// another key, if a file is written in place of one of a Hugging Face folder that is read, or if a folder that is
-/// written lies inside or around something else. Devices and pipes may be given several times. Opens nothing.
+/// made lies inside or around something else. What is read may be the folder that files are added to, and both reads
+/// and writes may lie in it. Devices and pipes may be given several times. Opens nothing.
 void require_separate_paths(std::span<const PathRole> roles);
 
 }  // namespace m2

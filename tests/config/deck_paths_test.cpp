@@ -9,15 +9,22 @@ namespace m2 {
 namespace {
 
 // All keys with a text are paths but prompts.text: one that is added must say whether it is read or written.
+std::string role_of(const DeckKey& key) {
+  if (!key.path_use) return "-";
+  if (*key.path_use == PathUse::add_to_folder) return "add to";
+  return *key.path_use == PathUse::read ? "read" : "write";
+}
+
 TEST(DeckPaths, EveryPathHasARole) {
   std::string roles;
   for (const DeckKey& key : deck_keys()) {
-    if (!key.text) continue;
-    roles += key.path + (!key.path_use ? " -\n" : *key.path_use == PathUse::read ? " read\n" : " write\n");
+    if (key.is_text || key.path_use) roles += key.path + " " + role_of(key) + "\n";
   }
   EXPECT_EQ(roles,
             "model.checkpoint read\nmodel.config read\nprompts.file read\nprompts.text -\ndata.file read\n"
-            "output.file write\noutput.report write\noutput.expert_load write\nparallel.placement read\n");
+            "data.file read\ndata.files read\nlora.adapter read\ncheckpoint.folder add to\nvalidation.file read\n"
+            "restore.from read\noutput.file write\noutput.file write\noutput.report write\noutput.report write\n"
+            "output.expert_load write\nparallel.placement read\n");
 }
 
 TEST(DeckPaths, ListsThePathsThatItsJobUses) {

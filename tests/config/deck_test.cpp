@@ -129,7 +129,7 @@ TEST(Deck, WrongOverridesNameTheCommandLine) {
       {"=3", "command line: found '=3', expected section.key=value"},
       {"batch=3", "command line: 'batch' is a section, expected batch.key=value"},
       {"bacth=3", "command line: unknown key 'bacth'; did you mean 'batch'?"},
-      {"job=train", "command line: job: expected one of generate, score, bench, found 'train'"},
+      {"job=trian", "command line: job: expected one of generate, score, bench, train, found 'trian'"},
       {"moe.route_scale=fast",
        "command line: moe.route_scale: MoEConfig: key 'route_scale': found 'fast', expected a number"},
       {"model.checkpoint=", "command line: model.checkpoint: expected a text that is not empty, found ''"},
@@ -197,7 +197,7 @@ TEST(Deck, WrongValuesNameFileLineKeyAndWhatIsExpected) {
 
 TEST(Deck, MissingAndContradictoryKeysAreNamed) {
   const std::pair<const char*, const char*> cases[] = {
-      {"model: {checkpoint: m.h5}", "deck.yaml: key 'job' is missing, expected one of generate, score, bench"},
+      {"model: {checkpoint: m.h5}", "deck.yaml: key 'job' is missing, expected one of generate, score, bench, train"},
       {"job: generate", "deck.yaml: expected either 'model.checkpoint' or 'model.config', found neither"},
       {"job: generate\nmodel: {checkpoint: m.h5, config: c.json}\nprompts: {text: a}",
        "deck.yaml: expected either 'model.checkpoint' or 'model.config', found both"},

@@ -44,7 +44,7 @@ TEST(DeckText, WhatDecksDoNotUseIsRefused) {
   EXPECT_EQ(message_of("job: !!int 3\n"), "deck.yaml:1: tags are not used here, found 'tag:yaml.org,2002:int'");
   EXPECT_EQ(message_of("? [a, b]\n: c\n"), "deck.yaml:1: expected a key, found a list");
   EXPECT_EQ(message_of("<<: {job: generate}\n"),
-            "deck.yaml: key 'job' is missing, expected one of generate, score, bench");
+            "deck.yaml: key 'job' is missing, expected one of generate, score, bench, train");
 }
 
 TEST(DeckText, ALaughBombIsRefusedAtItsFirstAnchor) {
@@ -109,13 +109,13 @@ TEST(DeckText, WhatIsNoTextIsRefused) {
 
 TEST(DeckText, ALongOrForeignWordIsCutInTheMessage) {
   EXPECT_EQ(message_of(fmt::format("job: {:x<100000}\n", "")),
-            fmt::format("deck.yaml:1: job: expected one of generate, score, bench, found '{:x<60}...'", ""));
+            fmt::format("deck.yaml:1: job: expected one of generate, score, bench, train, found '{:x<60}...'", ""));
   std::string umlauts = "x";
   for (int i = 0; i < 40; ++i) umlauts += "ü";
-  EXPECT_EQ(message_of("job: " + umlauts),
-            "deck.yaml:1: job: expected one of generate, score, bench, found '" + umlauts.substr(0, 59) + "...'");
+  EXPECT_EQ(message_of("job: " + umlauts), "deck.yaml:1: job: expected one of generate, score, bench, train, found '" +
+                                               umlauts.substr(0, 59) + "...'");
   EXPECT_EQ(message_of("job: |\n  a\n  b\n"),
-            "deck.yaml:1: job: expected one of generate, score, bench, found the text 'a...'");
+            "deck.yaml:1: job: expected one of generate, score, bench, train, found the text 'a...'");
 }
 
 }  // namespace

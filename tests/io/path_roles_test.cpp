@@ -159,5 +159,31 @@ TEST_F(PathRoles, AFolderThatIsWrittenLiesApart) {
   EXPECT_EQ(with_target(folder_ / "model2"), "accepted");
 }
 
+// A job that is run again finds its folder, and continues from a file in it.
+TEST_F(PathRoles, AFolderThatGetsFilesMayHoldOthers) {
+  const std::string run = folder_ / "run";
+  const auto with_folder = [&](const PathRole& other) {
+    return refusal({{"checkpoint.folder", run, PathUse::add_to_folder}, other});
+  };
+  const auto expect_apart = [&] {
+    for (const std::string name : {"/step-7.h5", "/export", "/data.jsonl"}) {
+      EXPECT_EQ(with_folder({"restore.from", run + name, PathUse::read}), "accepted") << name;
+      EXPECT_EQ(with_folder({"output.file", run + name, PathUse::write}), "accepted") << name;
+    }
+    EXPECT_EQ(with_folder({"model.checkpoint", folder_.path(), PathUse::read}), "accepted") << "the folder around it";
+    EXPECT_EQ(with_folder({"model.checkpoint", model_, PathUse::read}), "accepted");
+    EXPECT_THAT(with_folder({"output.file", run, PathUse::write}), ::testing::HasSubstr("would overwrite the other"));
+  };
+  expect_apart();
+  fs::create_directory(run);
+  expect_apart();
+  EXPECT_EQ(with_folder({"restore.from", run, PathUse::read}), "accepted");
+  EXPECT_EQ(
+      refusal({{"checkpoint.folder", in_, PathUse::add_to_folder}, {"data.file", in_, PathUse::read}}),
+      fmt::format("checkpoint.folder '{0}' and data.file '{0}' are the same file: it would be overwritten while it "
+                  "is needed; choose another path for checkpoint.folder",
+                  in_));
+}
+
 }  // namespace
 }  // namespace m2::test
