@@ -203,7 +203,7 @@ class Operations {
     add(shape, kDType, [&](int) {
       rms_norm<T>(exec_, x_TD, View1D<const float>(weight_D.data(), kHidden), 1e-6f, RmsNormOrder::cast_last, y_TD);
     });
-    add(shape, kDType, [&](int) { residual_add<T>(exec_, x_TD, y_TD); });
+    add(shape, kDType, [&](int) { residual_add<T>(exec_, x_TD, y_TD, y_TD); });
     add(shape, DType::float32, [&](int) { route(exec_, logits_TE, {}, {}, expert_TK, weight_TK); });
     add(shape, kDType, [&](int) { swiglu<T>(exec_, gate_up_R2F, {}, inner_RF); });
     add(shape, kDType, [&](int) { combine<T>(exec_, y_RD, row_TK, weight_TK, y_TD); });

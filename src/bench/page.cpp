@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <cctype>
 #include <vector>
 
 #include "bench/roofline.hpp"
@@ -113,8 +114,9 @@ std::string bench_page(const BenchResult& result) {
             roofline_svg(result);
   }
   for (const BenchPhase& phase : result.phases) {
-    text += fmt::format("<h2>{}: {}</h2>\n", phase.name == "prefill" ? "Prefill" : "Decode",
-                        html_text(phase_work(phase, result)));
+    std::string title = phase.name;
+    title[0] = char(std::toupper(static_cast<unsigned char>(title[0])));
+    text += fmt::format("<h2>{}: {}</h2>\n", title, html_text(phase_work(phase, result)));
     text += html_paragraph(fmt::format("Time by operation in one more pass of {}, with a wait around each{}.",
                                        seconds_text(phase.timed_seconds),
                                        result.machine.num_ranks > 1 ? ", on rank 0" : ""));

@@ -34,6 +34,12 @@ OperationCost sum_over_ranks(const OperationCost& own, Communicator& world) {
 
 }  // namespace
 
+int bench_token(int rank, int sequence, int position, int vocabulary) {
+  const PhiloxBlock random =
+      philox({{std::uint32_t(position), std::uint32_t(sequence), std::uint32_t(rank), 0}}, /*key_0=*/0, /*key_1=*/0);
+  return int(random.word[0] % std::uint32_t(vocabulary));
+}
+
 BenchPasses::BenchPasses(MiniMaxM2ForCausalLM& model, KVCache& cache, const BenchSection& settings, int rank)
     : model_(model),
       cache_(cache),
@@ -60,9 +66,7 @@ int BenchPasses::max_pass_tokens(const BenchSection& settings) {
 
 // The same for every length of the prompt: what prefill() writes to the cache is what fill_context() wrote.
 int BenchPasses::prompt_token(int sequence, int position) const {
-  const PhiloxBlock random =
-      philox({{std::uint32_t(position), std::uint32_t(sequence), std::uint32_t(rank_), 0}}, /*key_0=*/0, /*key_1=*/0);
-  return int(random.word[0] % std::uint32_t(model_.config().vocab_size));
+  return bench_token(rank_, sequence, position, model_.config().vocab_size);
 }
 
 void BenchPasses::prefill() { read_prompt(/*sequence=*/0, 0, settings_.prompt_tokens); }

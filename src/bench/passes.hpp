@@ -13,6 +13,9 @@
 
 namespace m2 {
 
+/// A random token, the same in every run.
+int bench_token(int rank, int sequence, int position, int vocabulary);
+
 /// The passes that a bench job measures: those of the generate job (paged cache, logits only where a token is sampled,
 /// the likeliest token each time), over prompts of random tokens that are the same in every run. Every rank has
 /// sequences of its own; the passes are collective where ranks share experts.

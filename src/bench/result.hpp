@@ -38,7 +38,7 @@ Rates rates_of(const OperationCost& cost, double seconds, const Ceilings& ceilin
 
 /// Repeats of the same passes through the model.
 struct BenchPhase {
-  std::string name;             ///< "prefill", "decode"
+  std::string name;             ///< "prefill", "decode", "train"
   std::int64_t tokens = 0;      ///< of a repeat, all ranks together
   std::vector<double> seconds;  ///< of each repeat, on the slowest rank
   OperationCost cost;           ///< of a repeat, all ranks together

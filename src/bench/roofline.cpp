@@ -68,6 +68,7 @@ double highest_peak(const Ceilings& ceilings) {
 class Roofline {
  public:
   explicit Roofline(const BenchResult& result) : ceilings_(result.rank_ceilings), dots_(dots_of(result)) {
+    for (const BenchPhase& phase : result.phases) phases_.push_back(phase.name);
     double least_x = 0.1, most_x = 2.0 * highest_peak(ceilings_) / ceilings_.read_bytes_per_second;
     double least_y = 1e9, most_y = highest_peak(ceilings_);
     for (const Dot& dot : dots_) {
@@ -148,7 +149,7 @@ class Roofline {
   std::string legend() {
     std::string text;
     double y = kTop + 20;
-    for (const char* phase : {"prefill", "decode"}) {
+    for (const std::string& phase : phases_) {
       text += fmt::format("<circle cx=\"{}\" cy=\"{}\" r=\"6\" fill=\"{}\" fill-opacity=\"0.75\"/>\n", kLeft + 20,
                           y - 4, phase_color(phase));
       text += svg_text(kLeft + 34, y, "start", phase);
@@ -194,6 +195,7 @@ class Roofline {
 
   const Ceilings& ceilings_;
   std::vector<Dot> dots_;
+  std::vector<std::string> phases_;
   Axis x_{}, y_{};
   std::vector<Box> taken_;
 };

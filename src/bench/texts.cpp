@@ -40,10 +40,14 @@ std::string phase_work(const BenchPhase& phase, const BenchResult& result) {
   const std::string ranks =
       result.machine.num_ranks > 1 ? fmt::format(" on {} ranks", result.machine.num_ranks) : std::string();
   if (phase.name == "prefill") return counted(settings.prompt_tokens, "token") + ranks;
+  if (phase.name == "train") return fmt::format("{} x {}", settings.batch, counted(settings.prompt_tokens, "token"));
   return fmt::format("{} x {} after {}{}", settings.batch, counted(settings.generated_tokens, "token"),
                      settings.context, ranks);
 }
 
-const char* phase_color(std::string_view phase) { return phase == "prefill" ? "#1d4ed8" : "#c2410c"; }
+const char* phase_color(std::string_view phase) {
+  if (phase == "train") return "#15803d";
+  return phase == "prefill" ? "#1d4ed8" : "#c2410c";
+}
 
 }  // namespace m2

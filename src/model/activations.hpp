@@ -15,8 +15,10 @@ namespace m2 {
 /// Buffers of one attention layer for T tokens.
 template <class T>
 struct AttentionActivations {
-  View2D<T> q_TN, k_TN, v_TN;  ///< heads x head size in a row
+  View2D<T> q_TN, k_TN, v_TN;    ///< heads x head size in a row
+  View2D<T> q_raw_TN, k_raw_TN;  ///< before their norms; in inference, which normalises in place, q_TN and k_TN
   View2D<T> attended_TN;
+  View2D<float> log_sum_exp_TH{};  ///< of the scores, for the backward pass; empty in inference
   View1D<std::byte> gemm_workspace;
 
   AttentionActivations(const ModelConfig& config, std::int64_t num_tokens, Workspace& workspace)
@@ -34,6 +36,8 @@ struct AttentionActivations {
       : q_TN(workspace.take<T>(num_tokens, widths.query)),
         k_TN(workspace.take<T>(num_tokens, widths.key)),
         v_TN(workspace.take<T>(num_tokens, widths.key)),
+        q_raw_TN(q_TN),
+        k_raw_TN(k_TN),
         attended_TN(workspace.take<T>(num_tokens, widths.query)),
         gemm_workspace(workspace.take<std::byte>(gemm_bytes(config, widths, num_tokens))) {}
 
@@ -47,18 +51,21 @@ struct AttentionActivations {
   }
 };
 
-/// Every buffer of a pass through the blocks. Attention and experts use the same memory in turn; what is taken from the
-/// workspace afterwards lies behind both.
+/// Every buffer of a block. Attention and experts use the same memory in turn; what is taken from the workspace
+/// afterwards lies behind both. One such struct serves all blocks of an inference pass, and each block of a training
+/// pass has its own, in which what the backward pass reads lies in memory of the block's own (SavedActivations).
 template <class T>
 struct Activations {
-  View2D<T> hidden_TD;  ///< the residual stream
-  View2D<T> normed_TD;  ///< what a branch reads
-  View2D<T> branch_TD;  ///< what it adds to the stream
+  View2D<T> in_TD, mid_TD, out_TD;  ///< the residual stream before, between and after the branches; may be one memory
+  View2D<T> normed_TD;              ///< what a branch reads
+  View2D<T> branch_TD;              ///< what it adds to the stream
   AttentionActivations<T> attention;
   MoEActivations<T> moe;
 
   Activations(const ModelConfig& config, const ExpertParallel* parallel, std::int64_t num_tokens, Workspace& workspace)
-      : hidden_TD(workspace.take<T>(num_tokens, config.architecture.hidden_size)),
+      : in_TD(workspace.take<T>(num_tokens, config.architecture.hidden_size)),
+        mid_TD(in_TD),
+        out_TD(in_TD),
         normed_TD(workspace.take<T>(num_tokens, config.architecture.hidden_size)),
         branch_TD(workspace.take<T>(num_tokens, config.architecture.hidden_size)),
         attention(in_frame<AttentionActivations<T>>(workspace, config, num_tokens)),

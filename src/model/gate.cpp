@@ -3,6 +3,8 @@
 
 #include "core/operation_log.hpp"
 #include "kernels/gemm/gemm.hpp"
+#include "kernels/gemm/gemm_backward.hpp"
+#include "kernels/moe/auxiliary_loss.hpp"
 #include "kernels/moe/router.hpp"
 
 namespace m2 {
@@ -41,17 +43,43 @@ void Gate::forward(const ExecSpace& exec, View2D<const T> x_TD, View1D<const std
   clear_weights(exec, skip_experts_T, routing.weight_TK);
 }
 
+template <class T>
+void Gate::backward(const ExecSpace& exec, View2D<const T> x_TD, View1D<const std::uint8_t> skip_experts_T,
+                    const Routing& routing, const LocalPlan& plan, const BackwardBuffers<T>& buffers,
+                    View2D<T> dx_TD) const {
+  const OperationPlace place("router");
+  if (config_->backend.fake_balanced_gate) {  // its weights do not come from the logits
+    Kokkos::deep_copy(exec, dx_TD, T(0.0f));
+    return;
+  }
+  const RouterOptions options = router_options(*config_);
+  route_backward(exec, routing.logits_TE, options, skip_experts_T, routing.expert_TK, buffers.dweight_TK,
+                 buffers.dlogits_TE);
+  if (buffers.auxiliary) {
+    auxiliary_loss_backward(exec, routing.logits_TE, options.score_func, plan.offset_E1,
+                            float(config_->moe.aux_loss_coeff) * buffers.auxiliary_share, *buffers.auxiliary,
+                            buffers.dlogits_TE, auxiliary_loss);
+  }
+  if (grad.weight.size() > 0) {
+    gemm_backward_weight<float, T>(exec, buffers.dlogits_TE, x_TD, /*offset_E1=*/{}, grad.weight);
+  }
+  gemm_backward_input<float, T>(exec, buffers.dlogits_TE, weight, /*offset_E1=*/{}, dx_TD);
+}
+
 std::vector<Parameter> Gate::parameters(const ParameterSchemas& schemas, const std::string& prefix) {
-  std::vector<Parameter> list{{.schema = schemas.at(prefix + "gate"), .weight = &weight}};
+  std::vector<Parameter> list{{.schema = schemas.at(prefix + "gate"), .weight = &weight, .gradient = &grad.weight}};
   if (const ParameterSchema* const bias = schemas.find(prefix + "selection_bias")) {
     list.push_back({.schema = *bias, .vector = &selection_bias});
   }
   return list;
 }
 
-template void Gate::forward<float>(const ExecSpace&, View2D<const float>, View1D<const std::uint8_t>,
-                                   const Routing&) const;
-template void Gate::forward<Bf16>(const ExecSpace&, View2D<const Bf16>, View1D<const std::uint8_t>,
-                                  const Routing&) const;
+#define M2_INSTANTIATE_GATE(T)                                                                                      \
+  template void Gate::forward(const ExecSpace&, View2D<const T>, View1D<const std::uint8_t>, const Routing&) const; \
+  template void Gate::backward(const ExecSpace&, View2D<const T>, View1D<const std::uint8_t>, const Routing&,       \
+                               const LocalPlan&, const BackwardBuffers<T>&, View2D<T>) const
+M2_INSTANTIATE_GATE(float);
+M2_INSTANTIATE_GATE(Bf16);
+#undef M2_INSTANTIATE_GATE
 
 }  // namespace m2

@@ -25,11 +25,27 @@ class GroupedExperts {
   template <class T>
   void forward(const ExecSpace& exec, const ExpertRows<T>& rows) const;
 
+  /// On entry rows are as forward() left them but for y_RD, which holds the gradient of the answers before the routing
+  /// weights; x_RD must have been filled again, and gate_up_R2F where it was not kept. Overwrites y_RD with the
+  /// gradient of x_RD, dweight_R with that of the routing weights, and activated_RF and gate_up_R2F. Adds to the
+  /// parameters' gradients, where they have memory. The gradient of a routing weight is <down^T dy, activated>: the
+  /// answers themselves are not needed.
+  template <class T>
+  void backward(const ExecSpace& exec, const ExpertRows<T>& rows, View1D<float> dweight_R) const;
+
+  /// The first product alone: gate_up_R2F with the bits of forward().
+  template <class T>
+  void recompute(const ExecSpace& exec, const ExpertRows<T>& rows) const;
+
   /// Names begin with `prefix`, "layers/<i>/moe/experts/".
   std::vector<Parameter> parameters(const ParameterSchemas& schemas, const std::string& prefix);
 
   Weight gate_up;  ///< (L, 2F, D): gate (`w1`) over up (`w3`)
   Weight down;     ///< (L, D, F): `w2`
+
+  struct Gradients {
+    View3D<float> gate_up, down;
+  } grad;
 
  private:
   std::shared_ptr<const ModelConfig> config_;

@@ -9,6 +9,7 @@
 #include "config/model_config.hpp"
 #include "kernels/weights/weight.hpp"
 #include "model/activations.hpp"
+#include "model/backward_buffers.hpp"
 #include "model/packed_batch.hpp"
 #include "model/parameter.hpp"
 
@@ -25,13 +26,28 @@ class MiniMaxM2Attention {
   void forward(const ExecSpace& exec, View2D<const T> x_TD, const PackedBatch& batch, const KvPages<T>& cache,
                const AttentionActivations<T>& buffers, View2D<T> out_TD) const;
 
+  /// The gradient of x, overwritten, from that of out; adds to the parameters' gradients where they have memory.
+  /// `saved` is what forward() was called with; x_TD has been computed again.
+  template <class T>
+  void backward(const ExecSpace& exec, View2D<const T> x_TD, const TrainingBatch& batch, const KvPages<T>& cache,
+                const AttentionActivations<T>& saved, const BackwardBuffers<T>& buffers, View2D<const T> dout_TD,
+                View2D<T> dx_TD) const;
+
   /// Names begin with `prefix`, "layers/<i>/attention/".
   std::vector<Parameter> parameters(const ParameterSchemas& schemas, const std::string& prefix);
 
   Weight q_proj, k_proj, v_proj, o_proj;
   View1D<float> q_norm, k_norm;
 
+  struct Gradients {
+    View3D<float> q_proj, k_proj, v_proj, o_proj, q_norm, k_norm;
+  } grad;
+
  private:
+  template <class T>
+  void normalise_and_rotate(const ExecSpace& exec, View2D<const T> raw_TN, View1D<const float> norm,
+                            const PackedBatch& batch, View2D<T> out_TN) const;
+
   std::shared_ptr<const ModelConfig> config_;
 };
 

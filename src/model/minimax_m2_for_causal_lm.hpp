@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -9,7 +10,9 @@
 #include <vector>
 
 #include "model/forward_options.hpp"
+#include "model/gradient_units.hpp"
 #include "model/minimax_m2_model.hpp"
+#include "model/training_sequences.hpp"
 
 namespace m2 {
 
@@ -23,6 +26,16 @@ struct ModelOptions {
   /// The experts split over ranks; unset: all here. forward() and step() are then collective.
   std::shared_ptr<ExpertParallel> expert_parallel = {};
 };
+
+/// How a model is trained.
+struct TrainingOptions {
+  /// What is not saved in the forward pass, of each layer or, with one element, of all. Changes no bit.
+  std::vector<Recompute> recompute{Recompute::none};
+  /// Which parameters get gradients; unset: all that can.
+  std::function<bool(const ParameterSchema&)> is_trained = {};
+};
+
+struct TrainingState;
 
 /// MiniMax-M2 with its language-model head. The names are those of NeMo AutoModel's class.
 class MiniMaxM2ForCausalLM {
@@ -47,6 +60,28 @@ class MiniMaxM2ForCausalLM {
   /// One pass over packed tokens, for schedulers: logits (rows, V) of the tokens at `logit_rows`. Keys and values go to
   /// `cache`, where room must be reserved. The View is valid until the next call.
   View2D<const float> step(const PackedTokens& tokens, std::span<const int> logit_rows, KVCache& cache);
+
+  /// Begins training: gives every parameter that `options` names memory for its gradient, all zero. Throws Error where
+  /// the experts are split over ranks. Weights stay as they lie.
+  void train(const TrainingOptions& options = {});
+  /// The loss of `sequences`, a micro-batch, in training mode: the forward pass of inference, with the same bits, which
+  /// keeps what backward() reads. Gradients are those of loss_scale times the sum of -ln p over the labels: with 1 /
+  /// (labels of all micro-batches of a step), of the mean.
+  TrainingLoss forward(const TrainingSequences& sequences, float loss_scale);
+  /// The loss alone, by the same arithmetic: no gradient changes.
+  TrainingLoss evaluate(const TrainingSequences& sequences);
+  /// Adds the gradients of the forward() before it to those of the parameters. `auxiliary_share`: 1 / micro-batches of
+  /// the step, a factor on moe.aux_loss_coeff, which is a mean over them.
+  void backward(float auxiliary_share = 1.0f);
+  /// Before the micro-batches of a step but for the last, and before the last: who waits for complete gradients
+  /// (gradient_units().on_complete()) is called in the last backward() only. NeMo AutoModel's names.
+  void prepare_for_grad_accumulation() { gradient_units_.prepare_for_grad_accumulation(); }
+  void prepare_for_final_backward() { gradient_units_.prepare_for_final_backward(); }
+  GradientUnits& gradient_units() { return gradient_units_; }
+  /// Sets all gradients to zero.
+  void zero_gradients();
+  /// Bytes of the buffers of training passes over at most so many tokens and sequences.
+  std::int64_t training_bytes(std::span<const Recompute> recompute, std::int64_t num_tokens, int num_sequences) const;
 
   /// Allocates the buffers for steps of at most these sizes, once; without it they grow as needed. Where the experts
   /// are split over ranks and these pass different numbers of tokens, it must be called with the largest.
@@ -98,6 +133,7 @@ class MiniMaxM2ForCausalLM {
 
   MiniMaxM2Model model;
   Weight lm_head;  ///< (V, D)
+  View3D<float> lm_head_grad;
 
  private:
   template <class T>
@@ -113,6 +149,8 @@ class MiniMaxM2ForCausalLM {
   DType dtype_;
   ExecSpace exec_;
   Workspace workspace_;
+  std::shared_ptr<TrainingState> training_;
+  GradientUnits gradient_units_;
 };
 
 }  // namespace m2

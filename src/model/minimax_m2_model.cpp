@@ -40,17 +40,25 @@ View2D<const T> MiniMaxM2Model::forward(const ExecSpace& exec, const PackedToken
   const auto& [architecture, moe, backend] = *config_;
   Buffers<T> buffers(*config_, parallel_.get(), tokens.size(), workspace);
   buffers.batch.fill(exec, tokens, cache, architecture.rope_theta, backend.rope_tables == Precision::bfloat16);
-  const View2D<T> hidden_TD = buffers.activations.hidden_TD;
-
-  embedding<T>(exec, buffers.batch.token_T, embed_tokens, hidden_TD);
-  for (int layer = 0; layer < std::ssize(layers); ++layer) {
-    if (observer) observer(layer, hidden_TD);
-    const Workspace::Frame plans(workspace);  // nobody needs a layer's dispatch plan after the layer
-    layers[layer].forward<T>(exec, buffers.batch, cache.layer<T>(layer), buffers.activations);
-  }
-  rms_norm<T>(exec, hidden_TD, norm, float(architecture.rms_norm_eps), backend.rms_norm, hidden_TD);
-  if (observer) observer(int(std::ssize(layers)), hidden_TD);
+  const View2D<T> hidden_TD = buffers.activations.out_TD;
+  run<T>(exec, buffers.batch, cache, std::span(&buffers.activations, 1), workspace, hidden_TD, observer);
   return hidden_TD;
+}
+
+template <class T>
+void MiniMaxM2Model::run(const ExecSpace& exec, const PackedBatch& batch, KVCache& cache,
+                         std::span<const Activations<T>> buffers, Workspace& plans, View2D<T> out_TD,
+                         const HiddenObserver<T>& observer) const {
+  embedding<T>(exec, batch.token_T, embed_tokens, buffers.front().in_TD);
+  for (int layer = 0; layer < std::ssize(layers); ++layer) {
+    const Activations<T>& own = buffers.size() == 1 ? buffers.front() : buffers[layer];
+    if (observer) observer(layer, own.in_TD);
+    const Workspace::Frame frame(plans);  // nobody needs a layer's dispatch plan after the layer
+    layers[layer].forward<T>(exec, batch, cache.layer<T>(layer), own);
+  }
+  rms_norm<T>(exec, buffers.back().out_TD, norm, float(config_->architecture.rms_norm_eps), config_->backend.rms_norm,
+              out_TD);
+  if (observer) observer(int(std::ssize(layers)), out_TD);
 }
 
 template <class T>
@@ -77,17 +85,21 @@ std::vector<std::vector<std::int64_t>> MiniMaxM2Model::expert_load(const ExecSpa
 }
 
 std::vector<Parameter> MiniMaxM2Model::parameters(const ParameterSchemas& schemas) {
-  std::vector<Parameter> list{{.schema = schemas.at("embed_tokens"), .weight = &embed_tokens}};
+  std::vector<Parameter> list{
+      {.schema = schemas.at("embed_tokens"), .weight = &embed_tokens, .gradient = &grad.embed_tokens}};
   for (Block& block : layers) append(list, block.parameters(schemas));
-  list.push_back({.schema = schemas.at("norm"), .vector = &norm});
+  list.push_back({.schema = schemas.at("norm"), .vector = &norm, .gradient = &grad.norm});
   return list;
 }
 
-template View2D<const float> MiniMaxM2Model::forward<float>(const ExecSpace&, const PackedTokens&, KVCache&, Workspace&,
-                                                            const HiddenObserver<float>&) const;
-template View2D<const Bf16> MiniMaxM2Model::forward<Bf16>(const ExecSpace&, const PackedTokens&, KVCache&, Workspace&,
-                                                          const HiddenObserver<Bf16>&) const;
-template std::int64_t MiniMaxM2Model::workspace_bytes<float>(std::int64_t) const;
-template std::int64_t MiniMaxM2Model::workspace_bytes<Bf16>(std::int64_t) const;
+#define M2_INSTANTIATE_MODEL(T)                                                                                      \
+  template View2D<const T> MiniMaxM2Model::forward(const ExecSpace&, const PackedTokens&, KVCache&, Workspace&,      \
+                                                   const HiddenObserver<T>&) const;                                  \
+  template void MiniMaxM2Model::run(const ExecSpace&, const PackedBatch&, KVCache&, std::span<const Activations<T>>, \
+                                    Workspace&, View2D<T>, const HiddenObserver<T>&) const;                          \
+  template std::int64_t MiniMaxM2Model::workspace_bytes<T>(std::int64_t) const
+M2_INSTANTIATE_MODEL(float);
+M2_INSTANTIATE_MODEL(Bf16);
+#undef M2_INSTANTIATE_MODEL
 
 }  // namespace m2

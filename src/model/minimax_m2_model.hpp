@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "config/model_config.hpp"
@@ -30,6 +31,12 @@ class MiniMaxM2Model {
   View2D<const T> forward(const ExecSpace& exec, const PackedTokens& tokens, KVCache& cache, Workspace& workspace,
                           const HiddenObserver<T>& observer = {}) const;
 
+  /// The blocks between embedding and final norm, whose result is out_TD, (T, D); each works in its own of `buffers`,
+  /// or all in the only one. What forward() is made of, for training.
+  template <class T>
+  void run(const ExecSpace& exec, const PackedBatch& batch, KVCache& cache, std::span<const Activations<T>> buffers,
+           Workspace& plans, View2D<T> out_TD, const HiddenObserver<T>& observer = {}) const;
+
   /// What forward() takes from the workspace at most, where no rank has more tokens. T is the activations' type.
   template <class T>
   std::int64_t workspace_bytes(std::int64_t num_tokens) const;
@@ -49,6 +56,10 @@ class MiniMaxM2Model {
   Weight embed_tokens;  ///< (V, D)
   std::vector<Block> layers;
   View1D<float> norm;
+
+  struct Gradients {
+    View3D<float> embed_tokens, norm;
+  } grad;
 
  private:
   std::shared_ptr<const ModelConfig> config_;

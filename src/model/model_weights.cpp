@@ -74,7 +74,7 @@ void MiniMaxM2ForCausalLM::deinterleave_weights() {
 std::vector<Parameter> MiniMaxM2ForCausalLM::parameters() {
   const ParameterSchemas schemas(config());
   std::vector<Parameter> list = model.parameters(schemas);
-  list.push_back({.schema = schemas.at("lm_head"), .weight = &lm_head});
+  list.push_back({.schema = schemas.at("lm_head"), .weight = &lm_head, .gradient = &lm_head_grad});
   for (Parameter& parameter : list) {
     const ParameterKind kind = parameter.schema.kind;
     const GemmProvider provider = kind == ParameterKind::experts ? backend().experts : backend().linear;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/operation_log.hpp"
+#include "model/backward_buffers.hpp"
 #include "model/dispatch/all_to_all_dispatcher.hpp"
 #include "model/dispatch/local_dispatcher.hpp"
 #include "model/gate.hpp"
@@ -40,6 +41,13 @@ class MoE {
         },
         dispatcher_);
   }
+
+  /// The gradient of x_TD, overwritten, from that of out_TD; adds to the parameters' gradients. `saved` is what
+  /// forward() was called with; x_TD has been computed again. Where the experts' products were not kept, they are
+  /// computed again; they are overwritten. All experts must be in this process.
+  template <class T>
+  void backward(const ExecSpace& exec, View2D<const T> x_TD, const PackedBatch& batch, const MoEActivations<T>& saved,
+                const BackwardBuffers<T>& buffers, View2D<const T> dout_TD, View2D<T> dx_TD) const;
 
   /// Names begin with `prefix`, "layers/<i>/moe/".
   std::vector<Parameter> parameters(const ParameterSchemas& schemas, const std::string& prefix) {

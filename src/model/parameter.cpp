@@ -54,6 +54,14 @@ void Parameter::set_dtype(DType dtype) {
   *weight = Weight::without_memory(dtype, num_matrices, num_rows, num_columns);
 }
 
+void Parameter::allocate_gradient(const ExecSpace& exec) {
+  const std::vector<std::int64_t> shape = local_shape();
+  const std::int64_t num_matrices = schema.is_expert_stack() ? shape[0] : 1;
+  const std::int64_t num_rows = vector ? 1 : shape.end()[-2];
+  *gradient =
+      View3D<float>(Kokkos::view_alloc(exec, "m2::gradient of " + name()), num_matrices, num_rows, shape.back());
+}
+
 std::int64_t Parameter::storage_bytes(DType dtype) const {
   const std::vector<std::int64_t> shape = local_shape();
   const std::int64_t bytes = product(shape) * std::int64_t(size_bytes(dtype));

@@ -17,6 +17,9 @@ struct Parameter {
   ParameterSchema schema;
   Weight* weight = nullptr;
   View1D<float>* vector = nullptr;
+  /// Where its gradient is while it is trained: (matrices here, rows, columns), of a vector (1, 1, width), float32 and
+  /// in rows however the weight lies; without elements while it is not. nullptr: no gradient reaches it.
+  View3D<float>* gradient = nullptr;
   std::vector<int> experts = {};  ///< of an expert stack: which of the model's are here, ascending
   bool may_be_panels = false;     ///< nothing but gemm and grouped_gemm reads it, with a provider that takes panels
 
@@ -33,6 +36,8 @@ struct Parameter {
   void allocate(const ExecSpace& exec, DType dtype, WeightLayout layout = WeightLayout::rows);
   /// Gives the weight dtype and shape without memory, for workspace_bytes() of a model that is not loaded yet.
   void set_dtype(DType dtype);
+  /// Gives the gradient memory, all zero.
+  void allocate_gradient(const ExecSpace& exec);
   /// Bytes it takes in this process as `dtype`, block scales included.
   std::int64_t storage_bytes(DType dtype) const;
 };

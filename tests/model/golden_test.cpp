@@ -141,7 +141,7 @@ RouterAnswers route_hidden(MiniMaxM2ForCausalLM& model, const InputIds& input, i
   rms_norm<T>(exec(), hidden_TD, block.input_layernorm, eps, RmsNormOrder::cast_last, buffers.normed_TD);
   block.self_attn.forward<T>(exec(), buffers.normed_TD, batch, cache.layer<T>(layer), buffers.attention,
                              buffers.branch_TD);
-  residual_add<T>(exec(), buffers.branch_TD, hidden_TD);
+  residual_add<T>(exec(), buffers.branch_TD, hidden_TD, hidden_TD);
   rms_norm<T>(exec(), hidden_TD, block.post_attention_layernorm, eps, RmsNormOrder::cast_last, buffers.normed_TD);
   block.mlp.gate.forward<T>(exec(), buffers.normed_TD, batch.skip_experts_T, buffers.moe.routing);
   return {.logits = to_host(buffers.moe.routing.logits_TE),

@@ -31,11 +31,10 @@ const Cases kEffective{{{"score_func", "softmax"}, {"softmax_before_topk", "true
                        {{"route_scale", "2.5"}},
                        {{"apply_router_weight_after_down", "false"}}};
 
-// Two words for "no groups"; the bias is kept in any case; and no update of it.
-const Cases kWithoutEffect{{{"n_expert_groups", "1"}},
-                           {{"n_limited_groups", "1"}},
-                           {{"force_e_score_correction_bias", "false"}},
-                           {{"gate_bias_update_factor", "0"}}};
+// Two words for "no groups"; the bias is kept in any case; and what acts in training only.
+const Cases kWithoutEffect{
+    {{"n_expert_groups", "1"}}, {{"n_limited_groups", "1"}},          {{"force_e_score_correction_bias", "false"}},
+    {{"train_gate", "false"}},  {{"gate_bias_update_factor", "0.5"}}, {{"aux_loss_coeff", "0.01"}}};
 
 const Cases kRefused{{{"dim", "32"}},
                      {{"moe_inter_dim", "48"}},
@@ -45,9 +44,8 @@ const Cases kRefused{{{"dim", "32"}},
                      {{"n_expert_groups", "2"}},
                      {{"n_limited_groups", "2"}},
                      {{"softmax_before_topk", "true"}},
-                     {{"train_gate", "false"}},
-                     {{"gate_bias_update_factor", "0.5"}},
-                     {{"aux_loss_coeff", "0.01"}},
+                     {{"gate_bias_update_factor", "-0.5"}},
+                     {{"aux_loss_coeff", "-0.01"}},
                      {{"router_bias", "true"}},
                      {{"expert_bias", "true"}},
                      {{"expert_activation", "relu2"}},

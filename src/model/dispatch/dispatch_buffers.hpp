@@ -40,6 +40,7 @@ template <class T>
 struct LocalDispatchBuffers {
   View1D<int> permute_scratch;
   ExpertRows<T> rows;
+  std::optional<LocalPlan> plan{};  ///< where the plan lies, if not in MoEActivations::plans: a backward pass needs it
 
   LocalDispatchBuffers(const ModelConfig& config, std::int64_t num_tokens, Workspace& workspace)
       : permute_scratch(workspace.take<int>(permute_scratch_size(num_tokens, config.architecture.num_experts_per_tok,

@@ -19,6 +19,7 @@ struct ExpertRows {
   View1D<float> weight_R;
   View2D<T> x_RD, gate_up_R2F, activated_RF, y_RD;
   View1D<std::byte> gemm_workspace;
+  bool keeps_gate_up = false;  ///< gate_up_R2F must hold the products afterwards, which may otherwise skip it
 
   ExpertRows(const ModelConfig& config, std::int64_t num_rows, Workspace& workspace)
       : weight_R(workspace.take<float>(num_rows)),

@@ -8,7 +8,9 @@ namespace m2 {
 template <class T>
 LocalHandle<T> LocalDispatcher::dispatch(const ExecSpace& exec, View2D<const T> x_TD, const Routing& routing,
                                          const MoEActivations<T>& buffers) const {
-  const LocalPlan plan(x_TD.extent(0), routing.expert_TK.extent_int(1), num_experts_, *buffers.plans);
+  const LocalPlan plan = buffers.local->plan
+                             ? *buffers.local->plan
+                             : LocalPlan(x_TD.extent(0), routing.expert_TK.extent_int(1), num_experts_, *buffers.plans);
   permute_plan(exec, routing.expert_TK, num_experts_, buffers.local->permute_scratch, plan.offset_E1, plan.row_TK,
                plan.token_R);
   const ExpertRows<T> rows = buffers.local->rows.first(plan.token_R.extent(0), plan.offset_E1);

@@ -45,7 +45,7 @@ class LocalDispatcher {
   explicit LocalDispatcher(const MoEConfig& moe)
       : num_experts_(moe.n_routed_experts), weigh_answers_(moe.apply_router_weight_after_down) {}
 
-  /// Sorts the tokens by expert. The plan is taken from buffers.plans.
+  /// Sorts the tokens by expert. The plan is taken from buffers.plans, where buffers.local has none.
   template <class T>
   LocalHandle<T> dispatch(const ExecSpace& exec, View2D<const T> x_TD, const Routing& routing,
                           const MoEActivations<T>& buffers) const;
