@@ -8,16 +8,6 @@ namespace {
 
 constexpr const char* kEndOfTurn = "[e~[";
 
-std::vector<int> end_of_sequence(const GenerationDefaults& defaults, const MiniMaxM2Config& config,
-                                 const Tokenizer* tokenizer) {
-  if (!defaults.eos_token_id.empty()) return defaults.eos_token_id;
-  if (!config.eos_token_id.empty()) return config.eos_token_id;
-  if (tokenizer) {
-    if (const auto id = tokenizer->find(kEndOfTurn)) return {*id};
-  }
-  return {};
-}
-
 std::vector<int> rows_without_token(const Tokenizer& tokenizer, int vocab_size) {
   std::vector<int> rows;
   for (int id = 0; id < vocab_size; ++id) {
@@ -37,6 +27,16 @@ SamplingOptions sampling_options(const SamplingSection& deck, const GenerationDe
 }
 
 }  // namespace
+
+std::vector<int> end_of_sequence(const GenerationDefaults& defaults, const MiniMaxM2Config& config,
+                                 const Tokenizer* tokenizer) {
+  if (!defaults.eos_token_id.empty()) return defaults.eos_token_id;
+  if (!config.eos_token_id.empty()) return config.eos_token_id;
+  if (tokenizer) {
+    if (const auto id = tokenizer->find(kEndOfTurn)) return {*id};
+  }
+  return {};
+}
 
 GenerationOptions resolve_generation_options(const SamplingSection& deck, const GenerationDefaults& defaults,
                                              const MiniMaxM2Config& config, const Tokenizer* tokenizer) {

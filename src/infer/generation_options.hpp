@@ -23,10 +23,14 @@ struct GenerationOptions {
   std::vector<int> never_V;  ///< rows of the vocabulary without a token
 };
 
+/// The tokens that end a generated text: the eos_token_id of generation_config.json, else of config.json, else the
+/// tokenizer's "[e~[".
+std::vector<int> end_of_sequence(const GenerationDefaults& defaults, const MiniMaxM2Config& config,
+                                 const Tokenizer* tokenizer);
+
 /// The deck's wishes. Temperature, top_k and top_p it leaves open: what generation_config.json says, where it says
-/// do_sample; else the likeliest token. The sequence ends at the eos_token_id of generation_config.json, else of
-/// config.json, else at the tokenizer's "[e~[", unless ignore_eos. Without a tokenizer (nullptr), throws UsageError if
-/// there are stop strings.
+/// do_sample; else the likeliest token. The sequence ends at end_of_sequence(), unless ignore_eos. Without a tokenizer
+/// (nullptr), throws UsageError if there are stop strings.
 GenerationOptions resolve_generation_options(const SamplingSection& deck, const GenerationDefaults& defaults,
                                              const MiniMaxM2Config& config, const Tokenizer* tokenizer);
 

@@ -160,8 +160,8 @@ void append_system(const Json* system, const Json& tools, const ChatOptions& opt
 // The messages after the system message, one after the other.
 class Conversation {
  public:
-  Conversation(const Json& messages, std::size_t first, std::string& out)
-      : messages_(messages), first_(first), out_(out) {
+  Conversation(const Json& messages, std::size_t first, RenderedChat& chat)
+      : messages_(messages), first_(first), out_(chat.text), turns_(chat.turns) {
     for (std::size_t i = first; i < messages.size(); ++i) {
       if (role(i) == "user") num_until_last_user_ = i + 1;
     }
@@ -191,9 +191,13 @@ class Conversation {
   void append_assistant(std::size_t i) {
     const AssistantText text = split_reasoning(messages_[i], place(i));
     out_ += kAssistantTurn;
+    AssistantTurn turn{.message = i, .begin = out_.size(), .answer_begin = out_.size(), .end = 0};
     // Earlier turns are given without their reasoning; what follows the last user message is one train of thought.
     if (!text.reasoning.empty() && i >= num_until_last_user_) {
-      out_ += fmt::format("{}\n{}\n{}\n\n", kThinkBegin, text.reasoning, kThinkEnd);
+      out_ += fmt::format("{}\n", kThinkBegin);
+      turn.begin = out_.size();
+      out_ += fmt::format("{}\n{}\n\n", text.reasoning, kThinkEnd);
+      turn.answer_begin = out_.size();
     }
     out_ += text.content;
     const Json& tool_calls = member(messages_[i], "tool_calls");
@@ -207,6 +211,8 @@ class Conversation {
       out_ += "</minimax:tool_call>";
     }
     out_ += kEndOfTurn;
+    turn.end = out_.size() - 1;
+    turns_.push_back(turn);
   }
 
   void append_tool_result(std::size_t i) {
@@ -233,24 +239,29 @@ class Conversation {
   const Json& messages_;
   std::size_t first_;
   std::string& out_;
+  std::vector<AssistantTurn>& turns_;
   std::size_t num_until_last_user_ = 0;
   bool last_assistant_called_ = false;
 };
 
 }  // namespace
 
-std::string render_chat(const Json& messages, const Json& tools, const ChatOptions& options) {
+RenderedChat render_chat_turns(const Json& messages, const Json& tools, const ChatOptions& options) {
   if (!messages.is_array()) refuse("messages", messages, "an array");
   M2_REQUIRE(!messages.empty(), "messages is empty; expected at least one message");
   for (std::size_t i = 0; i < messages.size(); ++i) {
     if (!messages[i].is_object()) refuse(fmt::format("messages[{}]", i), messages[i], "an object");
   }
   const bool has_system = member(messages[0], "role") == "system";
-  std::string out;
-  append_system(has_system ? &messages[0] : nullptr, tools, options, out);
-  Conversation(messages, has_system ? 1 : 0, out).append_all();
-  if (options.add_generation_prompt) out += fmt::format("{}{}\n", kAssistantTurn, kThinkBegin);
-  return out;
+  RenderedChat chat;
+  append_system(has_system ? &messages[0] : nullptr, tools, options, chat.text);
+  Conversation(messages, has_system ? 1 : 0, chat).append_all();
+  if (options.add_generation_prompt) chat.text += fmt::format("{}{}\n", kAssistantTurn, kThinkBegin);
+  return chat;
+}
+
+std::string render_chat(const Json& messages, const Json& tools, const ChatOptions& options) {
+  return render_chat_turns(messages, tools, options).text;
 }
 
 std::string default_system_prompt(std::string_view chat_template_jinja) {

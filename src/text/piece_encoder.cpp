@@ -44,21 +44,21 @@ PieceEncoder::PieceEncoder(const TokenizerSpec& spec, const TokenTable& table, c
   }
 }
 
-void PieceEncoder::encode(std::string_view piece, std::vector<std::int32_t>& ids) {
+void PieceEncoder::encode(std::string_view piece, Cache& cache, std::vector<std::int32_t>& ids) const {
   if (piece.size() > kMaxCachedPieceBytes) return encode_uncached(piece, ids);
-  if (const auto found = cache_.find(piece); found != cache_.end()) {
-    const auto begin = cached_ids_.begin() + found->second.begin;
+  if (const auto found = cache.pieces_.find(piece); found != cache.pieces_.end()) {
+    const auto begin = cache.ids_.begin() + found->second.begin;
     ids.insert(ids.end(), begin, begin + found->second.count);
     return;
   }
-  if (cache_.size() == kMaxCachedPieces) {
-    cache_.clear();
-    cached_ids_.clear();
+  if (cache.pieces_.size() == kMaxCachedPieces) {
+    cache.pieces_.clear();
+    cache.ids_.clear();
   }
-  const auto begin = std::uint32_t(cached_ids_.size());
-  encode_uncached(piece, cached_ids_);
-  cache_.emplace(piece, CachedIds{begin, std::uint32_t(cached_ids_.size()) - begin});
-  ids.insert(ids.end(), cached_ids_.begin() + begin, cached_ids_.end());
+  const auto begin = std::uint32_t(cache.ids_.size());
+  encode_uncached(piece, cache.ids_);
+  cache.pieces_.emplace(piece, Cache::Range{begin, std::uint32_t(cache.ids_.size()) - begin});
+  ids.insert(ids.end(), cache.ids_.begin() + begin, cache.ids_.end());
 }
 
 void PieceEncoder::encode_uncached(std::string_view piece, std::vector<std::int32_t>& ids) const {

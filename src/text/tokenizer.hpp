@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -12,7 +13,7 @@
 namespace m2 {
 
 /// Byte-level BPE from a Hugging Face tokenizer.json; ids and texts equal those of the `tokenizers` library without
-/// `add_special_tokens`. All functions may be called from several threads; encode() makes them take turns.
+/// `add_special_tokens`. All functions may be called from several threads at once.
 class Tokenizer {
  public:
   /// Reads the text of a tokenizer.json. `source` names it in messages. Throws Error naming the place in the JSON for
@@ -25,7 +26,8 @@ class Tokenizer {
 
   /// Token ids of `text`. Added tokens written out in it, special or not, are recognised (leftmost, then longest);
   /// nothing is added. Throws if `text` is not UTF-8 (with the byte offset) or the split pattern runs into its limits.
-  std::vector<std::int32_t> encode(std::string_view text) const;
+  /// `begins` receives the byte of `text` where each token begins.
+  std::vector<std::int32_t> encode(std::string_view text, std::vector<std::size_t>* begins = nullptr) const;
 
   /// Text of `ids`; bytes that are not UTF-8 become U+FFFD. `skip_special` leaves special tokens out. Throws for an id
   /// without a token.

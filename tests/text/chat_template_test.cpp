@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text/chat_template.hpp"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "core/error.hpp"
 
@@ -120,6 +120,41 @@ TEST(ChatTemplate, ToolsCallsAndResults) {
       "]~b]ai\n\n<minimax:tool_call>\n<invoke name=\"now\">\n</invoke>\n</minimax:tool_call>[e~[\n"
       "]~b]tool\n<response>12:00</response>[e~[\n"
       "]~b]ai\n<think>\n");
+}
+
+// What the model writes in each turn, the thought in front of '|'.
+std::vector<std::string> written(const char* messages) {
+  const RenderedChat chat = render_chat_turns(Json::parse(messages), nullptr, {.add_generation_prompt = false});
+  std::vector<std::string> turns;
+  for (const AssistantTurn& turn : chat.turns) {
+    turns.push_back(std::to_string(turn.message) + ": " + chat.text.substr(turn.begin, turn.answer_begin - turn.begin) +
+                    "|" + chat.text.substr(turn.answer_begin, turn.end - turn.answer_begin));
+  }
+  return turns;
+}
+
+TEST(ChatTemplate, TurnsAreWhatTheModelWrites) {
+  using ::testing::ElementsAre;
+  EXPECT_THAT(written(R"([{"role": "user", "content": "1+1?"},
+                          {"role": "assistant", "reasoning_content": "easy", "content": "2"},
+                          {"role": "user", "content": "2+2?"},
+                          {"role": "assistant", "content": "<think>\nhm\n</think>\n\n4"}])"),
+              ElementsAre("1: |2[e~[", "3: hm\n</think>\n\n|4[e~["));
+  EXPECT_THAT(written(R"([{"role": "system", "content": "S"}, {"role": "user", "content": "time?"},
+                          {"role": "assistant", "content": "", "reasoning_content": "A call.", "tool_calls": [{"name": "now"}]},
+                          {"role": "tool", "content": "12"}, {"role": "assistant", "content": "noon"},
+                          {"role": "user", "content": "thanks"}])"),
+              ElementsAre("2: |\n<minimax:tool_call>\n<invoke name=\"now\">\n</invoke>\n</minimax:tool_call>[e~[",
+                          "4: |noon[e~["));
+  EXPECT_THAT(written(R"([{"role": "user", "content": "time?"},
+                          {"role": "assistant", "reasoning_content": "A call.", "tool_calls": [{"name": "now"}]},
+                          {"role": "tool", "content": "12"},
+                          {"role": "assistant", "reasoning_content": "Noon.", "content": "noon"}])"),
+              ElementsAre("1: A call.\n</think>\n\n|\n<minimax:tool_call>\n<invoke name=\"now\">\n</invoke>\n"
+                          "</minimax:tool_call>[e~[",
+                          "3: Noon.\n</think>\n\n|noon[e~["));
+  EXPECT_TRUE(render_chat_turns(Json::parse(R"([{"role": "user", "content": "a"}])"), nullptr).turns.empty())
+      << "the generation prompt is no turn";
 }
 
 struct Refusal {

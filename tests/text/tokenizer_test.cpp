@@ -55,6 +55,27 @@ TEST(Tokenizer, TokensOfTheReference) {
   EXPECT_EQ(tokenizer.encode("[e~[<think>"), (Ids{*end_of_turn, *think}));
 }
 
+TEST(Tokenizer, SaysWhereTokensBegin) {
+  const Tokenizer tokenizer = reference_tokenizer();
+  std::istringstream lines(test::read_test_data("tokenizer/encode.jsonl"));
+  for (std::string line; std::getline(lines, line);) {
+    const auto text = nlohmann::json::parse(line)["text"].get<std::string>();
+    std::vector<std::size_t> begins;
+    const Ids ids = tokenizer.encode(text, &begins);
+    ASSERT_EQ(begins.size(), ids.size());
+    std::size_t end = 0;  // the released pattern leaves nothing out
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      EXPECT_EQ(begins[i], end) << text;
+      end = begins[i] + tokenizer.token_bytes(ids[i]).size();
+      EXPECT_EQ(text.substr(begins[i], end - begins[i]), tokenizer.token_bytes(ids[i]));
+    }
+    EXPECT_EQ(end, text.size());
+  }
+  std::vector<std::size_t> begins{7};
+  load(tiny_tokenizer_json()).encode("a<think>hell", &begins);
+  EXPECT_EQ(begins, (std::vector<std::size_t>{0, 1, 8}));
+}
+
 TEST(Tokenizer, MergesAndPieces) {
   const Tokenizer tokenizer = load(tiny_tokenizer_json());
   EXPECT_EQ(tokenizer.encode(""), Ids{});
