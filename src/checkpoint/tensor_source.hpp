@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "checkpoint/stored_tensor.hpp"
@@ -49,6 +50,9 @@ class TensorSource {
   const std::string& path() const { return path_; }
   const MiniMaxM2Config& config() const { return config_; }
   const std::vector<StoredTensor>& tensors() const { return tensors_; }
+  /// What a file holds beside the model and the texts that travel along: the state of a training run, each dataset
+  /// under its path ("/trainer"). read() and fetch() take these, too.
+  const std::vector<StoredTensor>& others() const { return others_; }
 
   /// nullptr if there is none.
   const StoredTensor* find(std::string_view name) const;
@@ -76,11 +80,13 @@ class TensorSource {
   TensorSource(std::string path, MiniMaxM2Config config);
   /// To be called once, at the end of construction.
   void set_tensors(std::vector<StoredTensor> tensors);
+  void set_others(std::vector<StoredTensor> others) { others_ = std::move(others); }
 
  private:
   std::string path_;
   MiniMaxM2Config config_;
   std::vector<StoredTensor> tensors_;
+  std::vector<StoredTensor> others_;
   std::unordered_map<std::string_view, std::size_t> index_;  // views of the names in tensors_
 };
 

@@ -75,12 +75,14 @@ bool is_in_page_cache(int descriptor, std::uint64_t offset, std::uint64_t size_b
   return true;
 }
 
+std::string temporary_name(const std::string& path) { return fmt::format("{}.{}.tmp", path, ::getpid()); }
+
 // The name under which a file is written that takes the place of what is at `path`.
-std::string temporary_name(const std::string& path) {
+std::string temporary_name_of_file(const std::string& path) {
   std::error_code ignored;
   M2_REQUIRE(!std::filesystem::exists(path, ignored) || std::filesystem::is_regular_file(path, ignored),
              "'{}' is not a file, and a finished file is to take its place: choose another path", path);
-  return fmt::format("{}.{}.tmp", path, ::getpid());
+  return temporary_name(path);
 }
 
 // A rename is on the disk only when its folder is.
@@ -194,7 +196,8 @@ void File::sync() const {
   if (::fsync(descriptor_) != 0 && errno != EINVAL) raise_system("flush to disk", path_, errno);
 }
 
-PendingFile::PendingFile(const std::string& path) : PendingFile(path, File(temporary_name(path), File::Mode::create)) {}
+PendingFile::PendingFile(const std::string& path)
+    : PendingFile(path, File(temporary_name_of_file(path), File::Mode::create)) {}
 
 PendingFile PendingFile::join(const std::string& pending_path) {
   return {pending_path, File(pending_path, File::Mode::update)};
@@ -236,6 +239,18 @@ void write_text_file_atomically(const std::string& path, std::string_view text) 
   PendingFile pending(path);
   pending.file().write_at(0, std::as_bytes(std::span(text)));
   pending.publish();
+}
+
+void replace_link_atomically(const std::string& path, const std::string& target) {
+  const std::string pending = temporary_name(path);
+  ::unlink(pending.c_str());  // left by a killed process that had this number
+  if (::symlink(target.c_str(), pending.c_str()) != 0) raise_system("create the link", pending, errno);
+  if (std::rename(pending.c_str(), path.c_str()) != 0) {
+    const int error = errno;
+    ::unlink(pending.c_str());
+    raise_system("rename the new link to", path, error);
+  }
+  sync_folder_of(path);
 }
 
 }  // namespace m2

@@ -107,4 +107,8 @@ std::string read_text_file(const std::string& path);
 /// Writes the file through a PendingFile: after a failure the old content is still there, whole.
 void write_text_file_atomically(const std::string& path, std::string_view text);
 
+/// Lets the symbolic link at `path` name `target`, as seen from its folder, from one moment to the next: it is made as
+/// "<path>.<process id>.tmp" and renamed. Returns when that is on the disk.
+void replace_link_atomically(const std::string& path, const std::string& target);
+
 }  // namespace m2

@@ -111,6 +111,9 @@ class Hdf5Reader {
   void read_slabs(const Hdf5Dataset& dataset, std::int64_t first_slab, std::int64_t count,
                   std::span<std::byte> out) const;
 
+  /// Reads one slab, a piece at a time, and compares its hash. Throws Error with dataset and slab.
+  void verify_slab(const Hdf5Dataset& dataset, std::int64_t slab) const;
+
   /// Copies out.size() bytes from `byte_offset` within the dataset; the caller compares hashes itself.
   void read_bytes(const Hdf5Dataset& dataset, std::uint64_t byte_offset, std::span<std::byte> out) const;
 
@@ -120,6 +123,8 @@ class Hdf5Reader {
   }
 
  private:
+  void require_hash(const Hdf5Dataset& dataset, std::int64_t slab, std::uint64_t found) const;
+
   File file_;
   std::vector<Hdf5Dataset> datasets_;
   std::unordered_map<std::string_view, std::size_t> index_;  // views of the paths in datasets_

@@ -142,6 +142,11 @@ void write_manifest(const File& file, const Manifest& manifest) {
   file.write_at(0, std::as_bytes(std::span(&header, 1)));
 }
 
+bool has_manifest(const File& file) {
+  std::array<char, kMagic.size()> found{};
+  return file.read_some(std::as_writable_bytes(std::span(found))) == found.size() && found == kMagic;
+}
+
 Manifest read_manifest(const File& file) {
   const std::uint64_t file_size_bytes = file.size_bytes();
   const ManifestHeader header = read_header(file, file_size_bytes);

@@ -27,6 +27,9 @@ std::uint64_t user_block_size(std::uint64_t num_datasets, std::uint64_t min_byte
 /// Hashes the finished file outside its data and writes the manifest into the user block.
 void write_manifest(const File& file, const Manifest& manifest);
 
+/// Whether the file begins as those with a manifest do; nothing is verified.
+bool has_manifest(const File& file);
+
 /// Reads the user block and verifies it and every byte of the file outside the data. Throws Error, which says whether
 /// the file is foreign, of another version, truncated or altered.
 Manifest read_manifest(const File& file);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <utility>
 
 #include "core/error.hpp"
@@ -10,6 +11,8 @@
 
 namespace m2 {
 namespace {
+
+constexpr std::size_t kRowPieceBytes = std::size_t{1} << 20;
 
 // The datasets as libhdf5 finds them, in the order of the manifest's table. Both must describe the same places.
 std::vector<Hdf5Dataset> match(std::vector<Hdf5Dataset> found, const Manifest& manifest, const std::string& path) {
@@ -74,10 +77,26 @@ void Hdf5Reader::read_slabs(const Hdf5Dataset& dataset, std::int64_t first_slab,
   const auto first = std::uint64_t(first_slab);
   file_.read_at(dataset.offset + first * slab_bytes, out);
   for (std::uint64_t i = 0; i < std::uint64_t(count); ++i) {
-    M2_REQUIRE(hash64(out.subspan(i * slab_bytes, slab_bytes)) == dataset.hashes[first + i],
-               "'{}' is altered or damaged: slab {} of {} of dataset '{}' differs from what was written: copy it again",
-               file_.path(), first + i, dataset.num_slabs, dataset.name);
+    require_hash(dataset, std::int64_t(first + i), hash64(out.subspan(i * slab_bytes, slab_bytes)));
   }
+}
+
+void Hdf5Reader::verify_slab(const Hdf5Dataset& dataset, std::int64_t slab) const {
+  const std::uint64_t slab_bytes = dataset.slab_bytes();
+  std::vector<std::byte> piece(std::min<std::uint64_t>(kRowPieceBytes, slab_bytes));
+  Hash64 hash;
+  for (std::uint64_t at = 0; at < slab_bytes; at += piece.size()) {
+    const std::span out = std::span(piece).first(std::min<std::uint64_t>(piece.size(), slab_bytes - at));
+    read_bytes(dataset, std::uint64_t(slab) * slab_bytes + at, out);
+    hash.update(out);
+  }
+  require_hash(dataset, slab, hash.digest());
+}
+
+void Hdf5Reader::require_hash(const Hdf5Dataset& dataset, std::int64_t slab, std::uint64_t found) const {
+  M2_REQUIRE(found == dataset.hashes[std::size_t(slab)],
+             "'{}' is altered or damaged: slab {} of {} of dataset '{}' differs from what was written: copy it again",
+             file_.path(), slab, dataset.num_slabs, dataset.name);
 }
 
 void Hdf5Reader::read_bytes(const Hdf5Dataset& dataset, std::uint64_t byte_offset, std::span<std::byte> out) const {

@@ -38,14 +38,8 @@ DType planned_dtype(const StoredTensor& tensor, DTypeChoice choice) {
 }
 
 Texts planned_texts(const TensorSource& source, DTypeChoice choice) {
-  Texts texts{{kConfigFile, planned_config(source, choice).to_json()}};
-  for (const TextFile& file : kTextFiles) {
-    if (file.dataset == kConfigFile.dataset) continue;
-    if (std::optional<std::string> text = source.text(file)) {
-      M2_REQUIRE(!text->empty(), "{}: {} is empty: copy it again, or remove it", source.path(), file.file_name);
-      texts.emplace_back(file, std::move(*text));
-    }
-  }
+  Texts texts = companion_texts(source);
+  texts.insert(texts.begin(), {kConfigFile, planned_config(source, choice).to_json()});
   return texts;
 }
 
@@ -150,6 +144,18 @@ std::unique_ptr<Sink> open_sink(Communicator* world, const Create& create, const
 }
 
 }  // namespace
+
+Texts companion_texts(const TensorSource& source) {
+  Texts texts;
+  for (const TextFile& file : kTextFiles) {
+    if (file.dataset == kConfigFile.dataset) continue;
+    if (std::optional<std::string> text = source.text(file)) {
+      M2_REQUIRE(!text->empty(), "{}: {} is empty: copy it again, or remove it", source.path(), file.file_name);
+      texts.emplace_back(file, std::move(*text));
+    }
+  }
+  return texts;
+}
 
 std::vector<StoredTensor> planned_tensors(const TensorSource& source, DTypeChoice dtype) {
   std::vector<StoredTensor> planned;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "checkpoint/tensor_sink.hpp"
 #include "checkpoint/tensor_source.hpp"
 #include "comm/communicator.hpp"
 #include "core/enum_names.hpp"
@@ -44,6 +45,9 @@ ConvertResult import_checkpoint(const TensorSource& source, const std::string& o
 /// exist or be empty.
 ConvertResult export_checkpoint(const TensorSource& source, const std::string& out_folder, DTypeChoice dtype,
                                 std::uint64_t max_shard_bytes, Communicator* world = nullptr);
+
+/// The files that travel along with a checkpoint, beside config.json. Throws Error for an empty one.
+Texts companion_texts(const TensorSource& source);
 
 /// The tensors that come out of it, with their dtypes.
 std::vector<StoredTensor> planned_tensors(const TensorSource& source, DTypeChoice dtype);

@@ -50,7 +50,8 @@ MiniMaxM2Config config_of(MiniMaxM2Config config, const std::vector<Parameter>& 
 
 }  // namespace
 
-ModelSource::ModelSource(const MiniMaxM2Config& config, const std::vector<Parameter>& parameters, const ExecSpace& exec)
+ModelSource::ModelSource(const MiniMaxM2Config& config, const std::vector<Parameter>& parameters, const ExecSpace& exec,
+                         NormDType norms)
     : TensorSource("the model", config_of(config, parameters)), exec_(exec) {
   exec_.fence("m2::save_pretrained: the weights are complete");
   std::vector<StoredTensor> tensors;
@@ -60,7 +61,8 @@ ModelSource::ModelSource(const MiniMaxM2Config& config, const std::vector<Parame
                "{} cannot be saved: {} of its {} experts are in this process; save a model that holds all", schema.name,
                parameter.experts.size(), schema.shape[0]);
     if (parameter.vector != nullptr) {
-      const DType dtype = schema.kind == ParameterKind::norm ? config.dtype : DType::float32;
+      const bool is_rounded = schema.kind == ParameterKind::norm && norms == NormDType::configured;
+      const DType dtype = is_rounded ? config.dtype : DType::float32;
       vectors_[schema.name] = vector_bytes(exec_, *parameter.vector, dtype);
       tensors.push_back(stored_tensor(schema, dtype));
       continue;

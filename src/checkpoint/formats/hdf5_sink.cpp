@@ -3,18 +3,15 @@
 
 #include <utility>
 
+#include "checkpoint/formats/dataset_plan.hpp"
+
 namespace m2 {
 namespace {
 
 std::vector<Hdf5DatasetPlan> plan(const Texts& texts, const std::vector<StoredTensor>& tensors) {
   std::vector<Hdf5DatasetPlan> datasets;
   for (const auto& [file, text] : texts) datasets.push_back(text_plan(std::string(file.dataset), text.size()));
-  for (const StoredTensor& tensor : tensors) {
-    datasets.push_back({.path = "/model/" + tensor.name,
-                        .dtype = tensor.dtype,
-                        .shape = tensor.shape,
-                        .num_slabs = tensor.num_slabs()});
-  }
+  for (const StoredTensor& tensor : tensors) datasets.push_back(dataset_plan(tensor));
   return datasets;
 }
 

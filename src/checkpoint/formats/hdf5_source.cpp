@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/formats/hdf5_source.hpp"
 
+#include <algorithm>
 #include <utility>
 
+#include "checkpoint/formats/dataset_plan.hpp"
 #include "checkpoint/match_tensors.hpp"
 #include "core/error.hpp"
 
@@ -14,6 +16,10 @@ MiniMaxM2Config read_config(const Hdf5Reader& reader) {
              reader.path(), kConfigFile.dataset);
   return MiniMaxM2Config::from_json(reader.text(kConfigFile.dataset),
                                     reader.path() + ":" + std::string(kConfigFile.dataset));
+}
+
+bool is_text_file(const std::string& dataset) {
+  return std::ranges::any_of(kTextFiles, [&](const TextFile& file) { return file.dataset == dataset; });
 }
 
 }  // namespace
@@ -30,13 +36,25 @@ Hdf5Source::Hdf5Source(Hdf5Reader reader)
     return FileEntry{dataset, reader_.path()};
   };
   std::vector<StoredTensor> tensors = match_tensors(config(), Naming::native, path(), names, find);
-  for (StoredTensor& tensor : tensors) {
-    const Hdf5Dataset& stored = dataset(tensor);
-    M2_REQUIRE(stored.num_slabs == tensor.num_slabs(), "'{}': {} has {} slabs, expected {}", path(), stored.name,
-               stored.num_slabs, tensor.num_slabs());
-    tensor.slab_hashes = stored.hashes;
-  }
+  for (StoredTensor& tensor : tensors) take_hashes(tensor);
   set_tensors(std::move(tensors));
+  std::vector<StoredTensor> others;
+  for (const Hdf5Dataset& dataset : reader_.datasets()) {
+    if (dataset.name.starts_with("/model/") || is_text_file(dataset.name)) continue;
+    StoredTensor& other = others.emplace_back();
+    other.name = dataset.name;
+    other.shape = dataset.shape;
+    other.dtype = dataset.dtype;
+    take_hashes(other);
+  }
+  set_others(std::move(others));
+}
+
+void Hdf5Source::take_hashes(StoredTensor& tensor) const {
+  const Hdf5Dataset& stored = dataset(tensor);
+  M2_REQUIRE(stored.num_slabs == tensor.num_slabs(), "'{}': {} has {} slabs, expected {}", path(), stored.name,
+             stored.num_slabs, tensor.num_slabs());
+  tensor.slab_hashes = stored.hashes;
 }
 
 std::optional<std::string> Hdf5Source::text(const TextFile& file) const {
@@ -63,8 +81,6 @@ std::vector<FileEntry> Hdf5Source::entries() const {
   return entries;
 }
 
-const Hdf5Dataset& Hdf5Source::dataset(const StoredTensor& tensor) const {
-  return *reader_.find("/model/" + tensor.name);
-}
+const Hdf5Dataset& Hdf5Source::dataset(const StoredTensor& tensor) const { return *reader_.find(dataset_path(tensor)); }
 
 }  // namespace m2

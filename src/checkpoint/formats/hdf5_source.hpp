@@ -11,7 +11,7 @@
 
 namespace m2 {
 
-/// A checkpoint file of ours. Datasets outside /model other than the texts are left alone.
+/// A checkpoint file of ours. Datasets outside /model other than the texts are its others().
 class Hdf5Source final : public TensorSource {
  public:
   explicit Hdf5Source(Hdf5Reader reader);
@@ -24,6 +24,7 @@ class Hdf5Source final : public TensorSource {
 
  private:
   const Hdf5Dataset& dataset(const StoredTensor& tensor) const;
+  void take_hashes(StoredTensor& tensor) const;
 
   Hdf5Reader reader_;
 };

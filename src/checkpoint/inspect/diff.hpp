@@ -16,6 +16,7 @@ struct DiffResult {
 
 /// Compares two checkpoints of any kind tensor by tensor, by their bits and, where these or the dtypes differ, by the
 /// largest difference of the values in float32; then configuration key by key and the other texts byte by byte.
+/// What only a training run needs, others(), is left out.
 DiffResult diff_checkpoints(const TensorSource& a, const TensorSource& b);
 
 /// The differences, a line each, and a line with the numbers.

@@ -79,6 +79,13 @@ std::string texts_line(const TensorSource& source) {
   return fmt::format("texts         {}\n", fmt::join(texts, ", "));
 }
 
+std::string others_line(const TensorSource& source) {
+  std::uint64_t bytes = 0;
+  for (const StoredTensor& other : source.others()) bytes += other.size_bytes();
+  return fmt::format("beside them   {} datasets of a training run ({})\n", source.others().size(),
+                     byte_size_text(bytes));
+}
+
 std::string tensors_table(const std::vector<FileEntry>& entries) {
   std::size_t width = 0;
   for (const auto& [entry, file] : entries) width = std::max(width, entry->name.size());
@@ -100,6 +107,7 @@ std::string info_text(const TensorSource& source, bool list_tensors) {
   std::string text = architecture_text(source.config());
   text += fmt::format("files         {}\n", files.size());
   text += texts_line(source);
+  if (!source.others().empty()) text += others_line(source);
   text += "\n" + kinds_table(source);
   if (list_tensors) text += tensors_table(entries);
   return text;

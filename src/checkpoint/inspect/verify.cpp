@@ -18,10 +18,19 @@
 namespace m2 {
 namespace {
 
-std::vector<Slab> slabs_in_disk_order(const TensorSource& source) {
-  std::vector<Slab> slabs;
-  for (const StoredTensor& tensor : source.tensors()) {
-    for (std::int64_t slab = 0; slab < tensor.num_slabs(); ++slab) slabs.push_back({&tensor, slab});
+// A piece of the model or of what lies beside it, whose values may be anything.
+struct CheckedSlab : Slab {
+  bool is_of_model;
+};
+
+std::vector<CheckedSlab> slabs_in_disk_order(const TensorSource& source) {
+  std::vector<CheckedSlab> slabs;
+  for (const auto* list : {&source.tensors(), &source.others()}) {
+    for (const StoredTensor& tensor : *list) {
+      for (std::int64_t slab = 0; slab < tensor.num_slabs(); ++slab) {
+        slabs.push_back({{&tensor, slab}, list == &source.tensors()});
+      }
+    }
   }
   std::ranges::sort(slabs, {}, [&](const Slab& slab) { return source.disk_position(slab); });
   return slabs;
@@ -68,15 +77,18 @@ VerifyResult verify_checkpoint(const TensorSource& source, Communicator* world) 
   for (const TextFile& file : kTextFiles) {
     if (rank == 0) collect(result.defects, mutex, [&] { source.text(file); });
   }
-  const std::vector<Slab> slabs = share_by_bytes(slabs_in_disk_order(source), &Slab::size_bytes, rank, size);
+  const std::vector<CheckedSlab> slabs = share_by_bytes(slabs_in_disk_order(source), &Slab::size_bytes, rank, size);
   std::uint64_t own_bytes = 0;
   for (const Slab& slab : slabs) own_bytes += slab.size_bytes();
-  for (const StoredTensor& tensor : source.tensors()) result.num_slabs += std::int64_t(tensor.slab_hashes.size());
+  for (const auto* list : {&source.tensors(), &source.others()}) {
+    for (const StoredTensor& tensor : *list) result.num_slabs += std::int64_t(tensor.slab_hashes.size());
+  }
   NonFiniteReport non_finite;
   const int num_threads = num_io_threads(world != nullptr ? world->split_by_host()->size() : 1);
   RanksProgress progress("verify", own_bytes, world);
   BackgroundTasks reads(slabs.size(), num_threads, [&](std::size_t i) {
-    collect(result.defects, mutex, [&] { read_slab(source, slabs[i], {&progress.own(), &non_finite}); });
+    const ReadWatch watch{&progress.own(), slabs[i].is_of_model ? &non_finite : nullptr};
+    collect(result.defects, mutex, [&] { read_slab(source, slabs[i], watch); });
   });
   while (!reads.wait_for(kTick)) progress.tick();
   if (world != nullptr) gather(*world, result.defects, non_finite);

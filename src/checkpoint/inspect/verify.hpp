@@ -17,9 +17,9 @@ struct VerifyResult {
   double seconds = 0;
 };
 
-/// Reads everything: hashes (a Hugging Face folder has none) and finite values. Names, shapes and dtypes were checked
-/// when the source was opened. With a communicator it is collective: each rank reads its share of the bytes, and rank 0
-/// gets the result.
+/// Reads everything: hashes (a Hugging Face folder has none), also those of others(), and finite values of the model.
+/// Names, shapes and dtypes were checked when the source was opened. With a communicator it is collective: each rank
+/// reads its share of the bytes, and rank 0 gets the result.
 VerifyResult verify_checkpoint(const TensorSource& source, Communicator* world = nullptr);
 
 /// The defects, a line each, and a line with the numbers.

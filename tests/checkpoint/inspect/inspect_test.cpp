@@ -7,13 +7,13 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
-#include <fstream>
 #include <limits>
 
 #include "checkpoint/convert/convert.hpp"
 #include "checkpoint/hugging_face_folder.hpp"
 #include "checkpoint/non_finite.hpp"
 #include "core/error.hpp"
+#include "io/flip_bit.hpp"
 #include "io/hdf5.hpp"
 #include "io/temporary_folder.hpp"
 
@@ -21,6 +21,7 @@ namespace m2 {
 namespace {
 
 using test::fixture;
+using test::flip_bit;
 using test::HuggingFaceFolder;
 using test::TemporaryFolder;
 using ::testing::ElementsAre;
@@ -36,16 +37,6 @@ std::string import_fixture(const TemporaryFolder& folder, const std::string& nam
   const std::string path = folder / (name + ".h5");
   import_checkpoint(*open_checkpoint(fixture(name)), path, dtype);
   return path;
-}
-
-// Flips one bit in the data of a dataset, behind the back of its hash.
-void flip_bit(const std::string& path, const std::string& dataset, std::uint64_t byte_offset) {
-  const std::uint64_t at = Hdf5Reader(path).find(dataset)->offset + byte_offset;
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekg(std::streamoff(at));
-  const char byte = char(file.get() ^ 1);
-  file.seekp(std::streamoff(at));
-  file.put(byte);
 }
 
 // Expert 2 of layer 1: a NaN at [3, 5] of w3, an infinity behind it.
