@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <new>
+#include <string>
 
 #include "config/deck.hpp"
 #include "core/error.hpp"
@@ -21,7 +22,14 @@ namespace {
 
 constexpr int kRequeue = 75;  // sysexits' EX_TEMPFAIL, which the Slurm scripts of inputs/slurm turn into a requeue
 
-void run(const M2Arguments& arguments, Session& session, bool& resumable) {
+// What is there after an interruption.
+const char* what_remains(const Deck& deck) {
+  if (deck.job == Job::bench) return "nothing was written";
+  if (deck.job != Job::train) return "lines in output.file are whole, and output.resume=true continues after them";
+  return deck.checkpoint.folder ? "the same command continues from the last checkpoint" : "nothing was saved";
+}
+
+void run(const M2Arguments& arguments, Session& session, std::string& remains) {
   const bool speaks = session.rank() == 0;
   if (!arguments.print_deck.empty()) {
     if (speaks) print_now(print_deck(parse_enum<Job>(arguments.print_deck)));
@@ -32,25 +40,23 @@ void run(const M2Arguments& arguments, Session& session, bool& resumable) {
     return;
   }
   const Deck deck = load_deck(arguments.deck, arguments.overrides);
-  resumable = deck.job != Job::bench;
+  remains = what_remains(deck);
   // Unbound threads: several jobs on one machine must not end up on the same cores. Kokkos' warnings are about that.
   ::setenv("OMP_PROC_BIND", "false", /*overwrite=*/0);
   const Kokkos::ScopeGuard kokkos(Kokkos::InitializationSettings().set_disable_warnings(true));
-  run_job(deck, session.world(), arguments.check);
+  run_job(deck, session.world(), {.check_only = arguments.check, .num_shown = arguments.num_shown});
 }
 
 int run_program(int argc, char** argv, Session& session) {
   M2Arguments arguments;
   if (const auto code = parse_arguments(argc, argv, session.rank() == 0, arguments)) return *code;
-  bool resumable = true;
+  std::string remains;
   try {
-    run(arguments, session, resumable);
+    run(arguments, session, remains);
     return kDone;
   } catch (const Interrupted& stop) {  // on all ranks
     if (session.rank() == 0) {
-      fmt::print(stderr, "m2: {}; {}\n", stop.what(),
-                 resumable ? "lines in output.file are whole, and output.resume=true continues after them"
-                           : "nothing was written");
+      fmt::print(stderr, "m2: {}; {}\n", stop.what(), remains);
     }
     return stop.signal() == SIGUSR1 ? kRequeue : kSignalBase + stop.signal();
   } catch (const std::bad_alloc&) {

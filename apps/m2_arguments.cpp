@@ -14,8 +14,8 @@ namespace {
 
 constexpr const char* kDescription =
     "Runs a MiniMax-M2 model as a batch job. A deck, which is a YAML file, names the job (generate,\n"
-    "score or bench), the checkpoint, the input and the output. The command line can replace keys\n"
-    "of the deck.\n";
+    "score, bench or train), the checkpoint, the input and the output. The command line can replace\n"
+    "keys of the deck.\n";
 
 constexpr const char* kFooter =
     "Examples:\n"
@@ -25,13 +25,15 @@ constexpr const char* kFooter =
     "  mpirun -n 4 m2 my.yaml                    the same, with the experts split over 4 ranks\n"
     "  m2 my.yaml sampling.seed=7 output.file=seed7.jsonl\n"
     "  m2 my.yaml output.resume=true             continue after an interruption\n"
+    "  m2 --print-deck train > train.yaml        the same for training; run again, it continues\n"
+    "  m2 train.yaml --show 3                    what it will learn from, loss marked with [[ ]]\n"
     "  m2 inputs/bench/bench.yaml                how fast is it, and how fast could it be?\n"
     "  m2 --make-placement load.json --ranks 8 > placement.json\n"
     "\n"
     "Threads: OMP_NUM_THREADS; all cores if it is not set. Ranks: mpirun or srun --mpi=pmix.\n"
     "Progress goes to standard error, results to output.file or standard output.\n"
     "Exit codes: 0 done, 1 failed, 2 bad deck or usage, 75 stopped by SIGUSR1: run it again\n"
-    "with output.resume=true, 128 + signal when stopped by another signal.";
+    "with output.resume=true (a train job: as it is), 128 + signal when stopped by another signal.";
 
 std::vector<std::string> job_names() { return {kEnumNames<Job>.begin(), kEnumNames<Job>.end()}; }
 
@@ -44,6 +46,10 @@ std::optional<int> parse_arguments(int argc, char** argv, bool speaks, M2Argumen
   app.add_option("DECK", arguments.deck, "The deck, a YAML file")->type_name("");
   app.add_option("KEYS", arguments.overrides, "section.key=value ...: replace keys of the deck")->type_name("");
   app.add_flag("--check", arguments.check, "Check deck, input and memory, print the plan and stop");
+  app.add_option("--show", arguments.num_shown,
+                 "Of a train deck: print the first N documents, what carries loss marked")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1 << 20));
   app.add_option("--print-deck", arguments.print_deck, "Print a complete deck for the job and stop")
       ->type_name("JOB")
       ->check(CLI::IsMember(job_names()));

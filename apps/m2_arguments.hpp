@@ -12,6 +12,7 @@ struct M2Arguments {
   std::string deck;
   std::vector<std::string> overrides;
   bool check = false;
+  int num_shown = 0;        ///< of --show
   std::string print_deck;   ///< a job
   std::string expert_load;  ///< of --make-placement
   int num_ranks = 0, num_replicas = 0;

@@ -3,6 +3,7 @@
 
 #include <Kokkos_Core.hpp>
 #include <array>
+#include <optional>
 #include <string>
 
 #include "checkpoint/convert/convert.hpp"
@@ -13,9 +14,12 @@
 #include "core/byte_size.hpp"
 #include "core/error.hpp"
 #include "core/stop_signal.hpp"
+#include "core/stopwatch.hpp"
 #include "io/path_roles.hpp"
 #include "m2_convert_arguments.hpp"
 #include "run_on_ranks.hpp"
+#include "text/chat_template.hpp"
+#include "train/data/document_store.hpp"
 
 namespace m2 {
 namespace {
@@ -66,6 +70,46 @@ int run_diff(Communicator& world, const ConvertArguments& arguments) {
   return result.differences.empty() ? kDone : kFailed;
 }
 
+DataSection data_section(const ConvertArguments& arguments) {
+  DataSection section;
+  section.file = arguments.source;
+  section.train_on = parse_enum<TrainOn>(arguments.train_on);
+  section.train_on_thinking = arguments.train_on_thinking;
+  section.history_thinking = parse_enum<HistoryThinking>(arguments.history_thinking);
+  section.on_bad_line = parse_enum<OnBadLine>(arguments.on_bad_line);
+  section.columns = arguments.columns;
+  return section;
+}
+
+int run_tokenize(Communicator& world, const ConvertArguments& arguments) {
+  require_separate_paths(std::array{PathRole{"DATA.jsonl", arguments.source, PathUse::read},
+                                    PathRole{"--model", arguments.model, PathUse::read},
+                                    PathRole{"OUT.h5", arguments.target, PathUse::write}});
+  if (world.rank() != 0) return kDone;
+  const Stopwatch stopwatch;
+  const auto model = open_checkpoint(arguments.model);
+  const auto place = [&](const TextFile& file) { return fmt::format("{}: {}", arguments.model, file.file_name); };
+  std::optional<Tokenizer> tokenizer;
+  if (const auto text = model->text(kTokenizerFile))
+    tokenizer.emplace(Tokenizer::from_json(*text, place(kTokenizerFile)));
+  GenerationDefaults defaults;
+  if (const auto text = model->text(kGenerationConfigFile)) {
+    defaults = GenerationDefaults::from_json(*text, place(kGenerationConfigFile));
+  }
+  const PromptContext prompts{
+      .config = model->config(),
+      .tokenizer = tokenizer ? &*tokenizer : nullptr,
+      .default_system_prompt = default_system_prompt(model->text(kChatTemplateFile).value_or(""))};
+  const DataContext context = make_data_context(prompts, defaults);
+  const DataSection section = data_section(arguments);
+  const DocumentList list = read_json_lines(arguments.source, section, context, stderr);
+  if (!list.first_bad_line.empty()) fmt::print(stderr, "m2-convert: warning: left out: {}\n", list.first_bad_line);
+  write_token_file(arguments.target, list, section);
+  // Read as a training reads it: what cannot be used is noticed here.
+  fmt::print("{}, in {:.1f} s\n", DocumentStore(arguments.target, section, context).summary(), stopwatch.seconds());
+  return kDone;
+}
+
 int run_command(Communicator& world, const ConvertArguments& arguments) {
   switch (arguments.command) {
     case ConvertCommand::import_:
@@ -78,6 +122,8 @@ int run_command(Communicator& world, const ConvertArguments& arguments) {
       return run_verify(world, arguments);
     case ConvertCommand::diff:
       return run_diff(world, arguments);
+    case ConvertCommand::tokenize:
+      return run_tokenize(world, arguments);
   }
   raise("unknown command {}", int(arguments.command));
 }

@@ -52,11 +52,37 @@ void add_commands(CLI::App& app, ConvertArguments& arguments) {
   diff->add_option("B", arguments.other, any)->required();
 }
 
+void add_tokenize(CLI::App& app, ConvertArguments& arguments) {
+  CLI::App* tokenize =
+      add_command(app, "tokenize",
+                  "training data (JSON Lines) -> one HDF5 file of tokens and labels, which data.file of a deck takes",
+                  ConvertCommand::tokenize, arguments);
+  tokenize->add_option("DATA.jsonl", arguments.source, "one sample a line: text, messages, prompt and completion, ...")
+      ->required();
+  tokenize->add_option("OUT.h5", arguments.target, "replaced, when complete, if it exists")->required();
+  tokenize
+      ->add_option("--model", arguments.model,
+                   "checkpoint whose tokenizer, chat template and end token are used: an HDF5 file or a folder")
+      ->required();
+  tokenize->add_option("--train-on", arguments.train_on, "which answers of a conversation carry loss")
+      ->check(CLI::IsMember({"all", "last"}));
+  tokenize->add_option("--train-on-thinking", arguments.train_on_thinking, "whether their thoughts do");
+  tokenize
+      ->add_option("--history-thinking", arguments.history_thinking,
+                   "template: without the thoughts of earlier turns, as in inference; expand: a sample for each turn")
+      ->check(CLI::IsMember({"template", "expand"}));
+  tokenize->add_option("--on-bad-line", arguments.on_bad_line, "skip: bad lines are left out and counted")
+      ->check(CLI::IsMember({"error", "skip"}));
+  tokenize->add_option("--columns", arguments.columns,
+                       "OURS=THEIRS: the file's names of keys, as in completion=answer");
+}
+
 }  // namespace
 
 std::optional<int> parse_arguments(int argc, char** argv, bool speaks, ConvertArguments& arguments) {
   CLI::App app(
-      "Checkpoints of MiniMax-M2 models. import, export and verify share their work among ranks (mpirun, srun).\n"
+      "Checkpoints of MiniMax-M2 models, and tokens to train them with. import, export and verify share their work "
+      "among ranks (mpirun, srun).\n"
       "Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.",
       "m2-convert");
   app.require_subcommand(1);
@@ -65,6 +91,7 @@ std::optional<int> parse_arguments(int argc, char** argv, bool speaks, ConvertAr
     return fmt::format("m2-convert: error: {}\nm2-convert --help says more.\n", error.what());
   });
   add_commands(app, arguments);
+  add_tokenize(app, arguments);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

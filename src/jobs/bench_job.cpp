@@ -18,6 +18,7 @@
 #include "core/print.hpp"
 #include "core/stopwatch.hpp"
 #include "io/file.hpp"
+#include "jobs/bench_training.hpp"
 #include "jobs/job_model.hpp"
 #include "jobs/memory_plan.hpp"
 
@@ -105,6 +106,9 @@ void measure_model(const Deck& deck, JobModel& job, const MemoryPlan& plan, Comm
   result.phases.push_back(measure_phase(
       "decode", std::int64_t(num_tokens) * deck.bench.batch, [&] { passes.decode(num_tokens); }, repeats, world));
   facts.resident = resident_memory();
+  if (!deck.bench.train) return;
+  say(world, "measuring training steps");
+  measure_training(model, deck.bench, world, result);
 }
 
 // What is measured before the model takes its memory.
@@ -125,6 +129,9 @@ void run_bench(const Deck& given, Communicator& world, bool check_only) {
   const Deck deck = with_batch(given);
   if (deck.bench.operations && world.size() > 1) {
     raise_usage("bench.operations: measures one process, and there are several ranks; start it without mpirun");
+  }
+  if (deck.bench.train && world.size() > 1) {
+    raise_usage("bench.train: training runs on one process, and there are several ranks; start it without mpirun");
   }
   std::optional<JobModel> job;
   MemoryPlan plan;

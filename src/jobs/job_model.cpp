@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <filesystem>
 
 #include "checkpoint/formats/open_checkpoint.hpp"
 #include "config/describe_model.hpp"
@@ -61,11 +62,22 @@ JobModel::JobModel(const Deck& deck, Communicator& world)
 }
 
 std::optional<std::string> JobModel::text(const TextFile& file) const {
-  return source_ ? source_->text(file) : std::nullopt;
+  if (source_) return source_->text(file);
+  const std::filesystem::path beside = std::filesystem::path(checkpoint_).replace_filename(file.file_name);
+  return std::filesystem::is_regular_file(beside) ? std::optional(read_text_file(beside.string())) : std::nullopt;
 }
 
-// The name of a file that travels inside the checkpoint, for messages.
+// The name of a file that travels inside the checkpoint or lies beside the configuration, for messages.
 std::string JobModel::place(const TextFile& file) const { return fmt::format("{}: {}", checkpoint_, file.file_name); }
+
+Texts JobModel::texts() const {
+  Texts texts;
+  for (const TextFile& file : kTextFiles) {
+    if (file.file_name == kConfigFile.file_name) continue;
+    if (const auto content = text(file)) texts.emplace_back(file, *content);
+  }
+  return texts;
+}
 
 GenerationDefaults JobModel::generation_defaults() const {
   const auto json = text(kGenerationConfigFile);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "checkpoint/load/pretrained.hpp"
+#include "checkpoint/tensor_sink.hpp"
 #include "checkpoint/tensor_source.hpp"
 #include "config/deck.hpp"
 #include "config/generation_defaults.hpp"
@@ -26,8 +27,10 @@ class JobModel {
   const TensorSource* source() const { return source_.get(); }
   MiniMaxM2ForCausalLM& model() { return model_; }
   const MiniMaxM2ForCausalLM& model() const { return model_; }
-  /// nullptr if the checkpoint has none.
+  /// nullptr if the checkpoint has none, or none lies beside the configuration.
   const Tokenizer* tokenizer() const { return tokenizer_ ? &*tokenizer_ : nullptr; }
+  /// Tokenizer, chat template and the like: what travels with a checkpoint, but for its configuration.
+  Texts texts() const;
   GenerationDefaults generation_defaults() const;
   PromptContext prompt_context() const;
 

@@ -23,7 +23,9 @@ namespace {
 // What a job leaves to the system and to small things, as a share of the available memory.
 constexpr std::int64_t kReserveShare = 32;
 
-std::optional<std::int64_t> available_bytes(const MemorySection& memory, int ranks_on_host) {
+}  // namespace
+
+std::optional<std::int64_t> usable_bytes(const MemorySection& memory, int ranks_on_host) {
   std::optional<std::int64_t> limit;
   if (memory.limit_gib) limit = std::int64_t(*memory.limit_gib * double(1 << 30));
   std::optional<std::int64_t> machine = available_device_bytes();
@@ -32,6 +34,8 @@ std::optional<std::int64_t> available_bytes(const MemorySection& memory, int ran
   const std::int64_t usable = *machine - *machine / kReserveShare;
   return std::min(limit.value_or(usable), usable);
 }
+
+namespace {
 
 std::map<DType, std::int64_t> weight_bytes(MiniMaxM2ForCausalLM& model) {
   std::map<DType, std::int64_t> bytes;
@@ -82,7 +86,7 @@ MemoryPlan plan_memory(MiniMaxM2ForCausalLM& model, std::span<const std::int64_t
   const int ranks_on_host = world.size() == 1 ? 1 : world.split_by_host()->size();
   MemoryPlan plan{.weight_bytes = weight_bytes(model),
                   .buffer_bytes = buffer_bytes,
-                  .available_bytes = available_bytes(deck.memory, ranks_on_host),
+                  .available_bytes = usable_bytes(deck.memory, ranks_on_host),
                   .ranks_on_host = ranks_on_host};
   std::vector<std::int64_t> longest_first(lengths.begin(), lengths.end());
   std::ranges::sort(longest_first, std::greater<>());

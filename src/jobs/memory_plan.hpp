@@ -29,6 +29,10 @@ struct MemoryPlan {
   std::int64_t total_bytes() const { return total_weight_bytes() + buffer_bytes + kv_bytes; }
 };
 
+/// What a process may use: memory.limit_gib, or less where the machine has less for each of the ranks on a host.
+/// Nothing where a device does not say.
+std::optional<std::int64_t> usable_bytes(const MemorySection& memory, int ranks_on_host);
+
 /// Plans for a model whose parameters have their dtypes (JobModel), and sequences that fill `lengths` positions of the
 /// cache each. The cache gets room for as many of the longest as run at once, or as the memory holds; for the longest
 /// one at least. Collective.

@@ -70,7 +70,8 @@ TEST_F(Convert, Info) {
 TEST_F(Convert, HelpNamesEveryCommand) {
   const ProgramResult help = run({"--help"});
   EXPECT_EQ(help.exit_code, 0);
-  for (const char* command : {"import", "export", "info", "verify", "diff"}) EXPECT_THAT(help.out, HasSubstr(command));
+  for (const char* command : {"import", "export", "info", "verify", "diff", "tokenize"})
+    EXPECT_THAT(help.out, HasSubstr(command));
 }
 
 TEST_F(Convert, WrongUsageEndsWithCode2) {

@@ -51,19 +51,20 @@ TEST_F(M2Usage, HelpAndVersion) {
 TEST_F(M2Usage, BadArguments) {
   expect_failure(run(m2_program()), 2, "DECK, --print-deck or --make-placement");
   expect_failure(run(m2_program() + " --chek"), 2, "--chek");
-  expect_failure(run(m2_program() + " --print-deck train"), 2, "train");
+  expect_failure(run(m2_program() + " --print-deck trian"), 2, "trian");
   expect_failure(run(m2_program() + " nowhere.yaml"), 2, "nowhere.yaml");
 }
 
 TEST_F(M2Usage, ThePrintedDecksCanBeUsed) {
-  for (const std::string job : {"generate", "score", "bench"}) {
+  for (const std::string job : {"generate", "score", "bench", "train"}) {
     const Outcome printed = run(m2_program() + " --print-deck " + job);
     EXPECT_EQ(printed.code, 0) << printed.err;
     write_bytes(folder_ / "deck.yaml", printed.out);
     write_bytes(folder_ / "input.jsonl", "{\"token_ids\": [1, 2]}\n");
     std::string command = m2_program() + " " + folder_ / "deck.yaml" + " --check model.checkpoint=" + kTiny;
     if (job == "generate") command += " prompts.file=" + folder_ / "input.jsonl";
-    if (job == "score") command += " data.file=" + folder_ / "input.jsonl";
+    if (job == "train") command += " data.sequence_length=512";  // as many as the tiny model has positions
+    if (job == "score" || job == "train") command += " data.file=" + folder_ / "input.jsonl";
     if (job == "bench") command += " bench.context=100";  // the tiny model has 512 positions
     const Outcome check = run(command);
     EXPECT_EQ(check.code, 0) << check.err;
@@ -82,6 +83,7 @@ TEST_F(M2Usage, EveryDeckOfTheProjectPassesItsCheck) {
       const bool generates = entry.path().filename() == "generate.yaml";
       command += generates ? " prompts.file=inputs/demo/prompts.jsonl" : " data.file=inputs/demo/texts.jsonl";
     }
+    if (entry.path().filename() == "train.yaml") command += " model.config=null";
     if (entry.path().string().starts_with(inputs + "bench/")) command += " model.config=null bench.context=100";
     const Outcome check = run(command);
     EXPECT_EQ(check.code, 0) << entry.path() << ": " << check.err;

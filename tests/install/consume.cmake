@@ -29,3 +29,8 @@ run(${CMAKE_COMMAND} --build ${WORK_DIR}/build)
 run(${CMAKE_COMMAND} -E env OMP_PROC_BIND=false ${WORK_DIR}/build/example ${PROJECT_DIR}/tests/data/tiny-f32
   93 42 101 159 62 189 48) # the prompt of the reference
 message("${output}")
+run(${CMAKE_COMMAND} -E env OMP_PROC_BIND=false ${WORK_DIR}/build/train ${PROJECT_DIR}/tests/data/tiny-f32
+  ${WORK_DIR}/trained 93 42 101 159 62 189 48)
+if(NOT output MATCHES "step 10: loss [01]\\." OR NOT EXISTS ${WORK_DIR}/trained/model.safetensors)
+  message(FATAL_ERROR "this failed: the training example does not learn seven tokens by heart:\n${output}")
+endif()

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "jobs/training_saver.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+#include "checkpoint/convert/convert.hpp"
+#include "checkpoint/formats/open_checkpoint.hpp"
+#include "core/byte_size.hpp"
+#include "core/error.hpp"
+
+namespace m2 {
+
+TrainingSaver::TrainingSaver(const CheckpointSection& section, MiniMaxM2ForCausalLM& model, Optimizer& optimizer,
+                             Texts texts)
+    : section_(section),
+      model_(model),
+      optimizer_(optimizer),
+      state_{.config = model.config(),
+             .parameters = model.parameters(),
+             .optimizer = optimizer.state(),
+             .trainer = {},
+             .texts = std::move(texts)} {
+  if (!section.folder) return;
+  CheckpointFolder folder(*section.folder);
+  for (const std::string& path : folder.prepare()) {
+    fmt::print(stderr, "m2: removed {}, which a run that was killed had not finished\n", path);
+  }
+  writer_.emplace(std::move(folder), section.keep);
+  optimizer_.set_before_update([this, places = trained_places()](std::size_t i) { writer_->wait_for(places[i]); });
+}
+
+std::vector<std::size_t> TrainingSaver::trained_places() const {
+  std::vector<std::size_t> places;
+  for (const TrainedParameter& trained : optimizer_.parameters()) {
+    const auto found = std::ranges::find(state_.parameters, trained.schema.name, &Parameter::name);
+    places.push_back(std::size_t(found - state_.parameters.begin()));
+  }
+  return places;
+}
+
+TrainingSaver::~TrainingSaver() {
+  optimizer_.set_before_update([](std::size_t) {});
+}
+
+void TrainingSaver::save(std::int64_t step, std::string trainer_json, bool is_best, bool is_last) {
+  if (!writer_ || saved_step_ == step) return;
+  saved_step_ = step;
+  state_.trainer.json = std::move(trainer_json);
+  tell(writer_->save(step, state_, model_.exec(), is_best));
+  const bool exports =
+      section_.export_when == ExportWhen::every || (is_last && section_.export_when == ExportWhen::final);
+  if (!exports) return;
+  tell(writer_->wait());
+  export_step(step);
+}
+
+void TrainingSaver::finish() {
+  if (writer_) tell(writer_->wait());
+}
+
+void TrainingSaver::tell(const std::optional<SaveResult>& result) {
+  if (!result) return;
+  if (!result->error.empty()) {
+    fmt::print(stderr, "m2: step {} was not saved: {}\n", result->step, result->error);
+  } else if (!result->was_there) {
+    fmt::print(stderr, "m2: saved {}, {} in {:.1f} s\n", result->path, byte_size_text(result->bytes),
+               result->write_seconds);
+  }
+}
+
+// Beside the checkpoint: "run/step-20-hf". An earlier export of the step, by a run that was killed afterwards, is
+// replaced: it may be incomplete.
+void TrainingSaver::export_step(std::int64_t step) {
+  const std::string file = CheckpointFolder(*section_.folder).file(step);
+  const std::string folder = (std::filesystem::path(file).replace_extension("").string()) + "-hf";
+  try {
+    std::filesystem::remove_all(folder);
+    const auto source = open_checkpoint(file);
+    export_checkpoint(*source, folder, DTypeChoice::keep, kDefaultShardBytes);
+    fmt::print(stderr, "m2: exported {}\n", folder);
+  } catch (const Error& error) {
+    fmt::print(stderr, "m2: step {} was not exported: {}\n", step, error.what());
+  } catch (const std::filesystem::filesystem_error& error) {
+    fmt::print(stderr, "m2: step {} was not exported: {}\n", step, error.what());
+  }
+}
+
+}  // namespace m2
