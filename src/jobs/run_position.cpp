@@ -28,7 +28,8 @@ std::map<std::string, std::string> steering_lines(const std::string& deck) {
   for (std::string line; std::getline(stream, line);) {
     const std::size_t colon = line.find(": ");
     const bool steers = std::ranges::any_of(kSteering, [&](std::string_view key) { return line.starts_with(key); });
-    if (steers && colon != std::string::npos) lines[line.substr(0, colon)] = line.substr(colon + 2);
+    const bool is_path = line.starts_with("data.file");  // what the files hold has a fingerprint
+    if (steers && !is_path && colon != std::string::npos) lines[line.substr(0, colon)] = line.substr(colon + 2);
   }
   return lines;
 }
@@ -42,6 +43,7 @@ std::string position_json(const RunPosition& position, const Deck& deck, std::ui
             {"updates", position.trainer.updates},
             {"skipped", position.trainer.num_skipped},
             {"skipped_in_a_row", position.trainer.skipped_in_a_row},
+            {"validated_step", position.validated_step},
             {"best_validation", nullptr},
             {"best_step", nullptr},
             {"data_fingerprint", data_fingerprint},
@@ -57,7 +59,8 @@ RunPosition read_position(const std::string& text, const std::string& file) {
     RunPosition position{.step = json.at("step").get<std::int64_t>(),
                          .data = {json.at("epoch").get<std::int64_t>(), json.at("sequence").get<std::int64_t>()},
                          .trainer = {json.at("updates").get<std::int64_t>(), json.at("skipped").get<std::int64_t>(),
-                                     json.at("skipped_in_a_row").get<int>()}};
+                                     json.at("skipped_in_a_row").get<int>()},
+                         .validated_step = json.at("validated_step").get<std::int64_t>()};
     if (!json.at("best_validation").is_null()) position.best_validation = json.at("best_validation").get<double>();
     if (!json.at("best_step").is_null()) position.best_step = json.at("best_step").get<std::int64_t>();
     return position;
@@ -69,14 +72,13 @@ RunPosition read_position(const std::string& text, const std::string& file) {
 void require_same_run(const Deck& deck, std::uint64_t data_fingerprint, const std::string& text,
                       const std::string& file) {
   const Json json = Json::parse(text);
-  const std::map<std::string, std::string> before = steering_lines(json.at("deck").get<std::string>());
-  const std::map<std::string, std::string> now = steering_lines(deck_text(deck));
+  std::map<std::string, std::string> before = steering_lines(json.at("deck").get<std::string>());
+  std::map<std::string, std::string> now = steering_lines(deck_text(deck));
+  for (const auto& [key, value] : before) now.try_emplace(key, "not set");
   std::string differences;
   for (const auto& [key, value] : now) {
-    const auto found = before.find(key);
-    if (found != before.end() && found->second == value) continue;
-    differences += fmt::format("\n  {}: {} now, {} when it was saved", key, value,
-                               found == before.end() ? "nothing" : found->second);
+    const std::string& saved = before.try_emplace(key, "not set").first->second;
+    if (saved != value) differences += fmt::format("\n  {}: {} now, {} when it was saved", key, value, saved);
   }
   if (differences.empty() && json.at("data_fingerprint").get<std::uint64_t>() != data_fingerprint) {
     differences = "\n  the documents of data.file: other contents than when it was saved";

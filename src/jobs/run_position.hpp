@@ -16,6 +16,7 @@ struct RunPosition {
   std::int64_t step = 0;
   DataPosition data;
   TrainerPosition trainer;
+  std::int64_t validated_step = -1;  ///< the last step after which there was a validation
   std::optional<double> best_validation = {};
   std::optional<std::int64_t> best_step = {};
 };

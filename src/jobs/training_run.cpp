@@ -82,17 +82,25 @@ void TrainingRun::run(RunPosition position) {
 }
 
 void TrainingRun::run_steps() {
-  if (position_.step == 0) validate();
+  if (is_validation_due() && position_.validated_step != position_.step) validate();
   // A run that was killed behind its last step has its checkpoint, which stays as it is, but perhaps not its export.
   if (position_.step >= num_steps_) save(/*is_last=*/true);
   while (position_.step < num_steps_) {
     do_step();
     const bool is_last = position_.step == num_steps_;
-    const auto is_due = [&](const std::optional<std::int64_t>& every) { return every && position_.step % *every == 0; };
-    if (is_last || is_due(deck_.validation.every)) validate();
+    if (is_validation_due()) validate();
     if (is_last || is_due(deck_.checkpoint.every)) save(is_last);
     throw_if_stop_requested();
   }
+}
+
+bool TrainingRun::is_due(const std::optional<std::int64_t>& every) const {
+  return every && position_.step % *every == 0;
+}
+
+// Before the first step, every so often, and after the last one.
+bool TrainingRun::is_validation_due() const {
+  return position_.step == 0 || position_.step == num_steps_ || is_due(deck_.validation.every);
 }
 
 // The sequences of the next step; `position` moves behind them. The last step of a run of epochs may have fewer.
@@ -150,6 +158,7 @@ void TrainingRun::validate() {
   metrics_.write(validation_line(position_.step, total, stopwatch.seconds()));
   fmt::print(stderr, "m2: validation after step {}: loss {:.5f} over {} tokens, {:.1f} s\n", position_.step, loss,
              total.num_labels, stopwatch.seconds());
+  position_.validated_step = position_.step;
   const auto& expect = deck_.validation.expect;
   if (position_.step == 0 && expect && (loss < expect->at(0) || loss > expect->at(1))) {
     raise(

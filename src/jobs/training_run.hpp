@@ -33,6 +33,8 @@ class TrainingRun {
 
  private:
   void run_steps();
+  bool is_due(const std::optional<std::int64_t>& every) const;
+  bool is_validation_due() const;
   void do_step();
   void validate();
   void save(bool is_last);
