@@ -158,7 +158,7 @@ void run_train(const Deck& given, Communicator& world, const JobRequest& request
     fmt::print(stderr, "{}", groups.text());
   }
   Trainer trainer(model, optimizer, trainer_options(given, model, num_steps));
-  TrainingSaver saver(deck.checkpoint, model, optimizer, job.texts());  // makes the folder
+  TrainingSaver saver(deck, model, optimizer, job.texts());  // makes the folder
   Metrics metrics(deck.output.file, position.step);
   TrainingRun run(given, data, trainer, saver, metrics, model.config(), num_steps, peak);
   const auto finish_page = [&] {

@@ -127,6 +127,7 @@ void TrainingRun::do_step() {
   context.flop = training_flop(config_, lengths_of(sequences));
   context.sample_hash = fmt::format("{:016x}", sample_ids_hash(ids_of(sequences)));
 
+  last_batch_ = batches.back();
   position_.step = context.step;
   position_.data = behind;
   position_.trainer = trainer_.position();
@@ -172,9 +173,13 @@ void TrainingRun::validate() {
   }
 }
 
+// The first save of a process and the last one are scored beside the model.
 void TrainingRun::save(bool is_last) {
   saver_.save(position_.step, position_json(position_, deck_, data_.training.fingerprint()),
               position_.best_step == position_.step, is_last);
+  if (!last_batch_ || (scored_a_save_ && !is_last) || stop_requested()) return;
+  saver_.score_last(*last_batch_);
+  scored_a_save_ = true;
 }
 
 }  // namespace m2

@@ -49,6 +49,8 @@ class TrainingRun {
   std::int64_t num_steps_;
   std::optional<double> peak_flop_per_second_;
   RunPosition position_;
+  std::optional<TrainingSequences> last_batch_;  // of the step before
+  bool scored_a_save_ = false;
   double seconds_of_steps_ = 0.0;
   std::int64_t steps_here_ = 0;
 };

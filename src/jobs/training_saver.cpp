@@ -11,12 +11,15 @@
 #include "checkpoint/formats/open_checkpoint.hpp"
 #include "core/byte_size.hpp"
 #include "core/error.hpp"
+#include "core/memory.hpp"
+#include "jobs/checkpoint_scores.hpp"
+#include "jobs/memory_plan.hpp"
 
 namespace m2 {
 
-TrainingSaver::TrainingSaver(const CheckpointSection& section, MiniMaxM2ForCausalLM& model, Optimizer& optimizer,
-                             Texts texts)
-    : section_(section),
+TrainingSaver::TrainingSaver(const Deck& deck, MiniMaxM2ForCausalLM& model, Optimizer& optimizer, Texts texts)
+    : section_(deck.checkpoint),
+      memory_(deck.memory),
       model_(model),
       optimizer_(optimizer),
       state_{.config = model.config(),
@@ -24,12 +27,12 @@ TrainingSaver::TrainingSaver(const CheckpointSection& section, MiniMaxM2ForCausa
              .optimizer = optimizer.state(),
              .trainer = {},
              .texts = std::move(texts)} {
-  if (!section.folder) return;
-  CheckpointFolder folder(*section.folder);
+  if (!section_.folder) return;
+  CheckpointFolder folder(*section_.folder);
   for (const std::string& path : folder.prepare()) {
     fmt::print(stderr, "m2: removed {}, which a run that was killed had not finished\n", path);
   }
-  writer_.emplace(std::move(folder), section.keep);
+  writer_.emplace(std::move(folder), section_.keep);
   optimizer_.set_before_update([this, places = trained_places()](std::size_t i) { writer_->wait_for(places[i]); });
 }
 
@@ -56,6 +59,21 @@ void TrainingSaver::save(std::int64_t step, std::string trainer_json, bool is_be
   if (!exports) return;
   tell(writer_->wait());
   export_step(step);
+}
+
+void TrainingSaver::score_last(const TrainingSequences& sequences) {
+  if (!writer_ || !saved_step_) return;
+  const std::optional<SaveResult> result = writer_->wait();
+  tell(result);
+  if (result && !result->error.empty()) return;
+  std::int64_t free_bytes = usable_bytes({}, /*ranks_on_host=*/1).value_or(0);
+  if (memory_.limit_gib) {
+    const auto limit_bytes = std::int64_t(*memory_.limit_gib * double(1 << 30));
+    free_bytes = std::min(free_bytes, limit_bytes - resident_memory().now_bytes);
+  }
+  const std::string file = CheckpointFolder(*section_.folder).file(*saved_step_);
+  if (require_same_scores(file, model_, sequences, free_bytes)) return;
+  fmt::print(stderr, "m2: {} was not scored beside the model: the memory is too small for both\n", file);
 }
 
 void TrainingSaver::finish() {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "config/training_sections.hpp"
+#include "config/deck.hpp"
 #include "model/minimax_m2_for_causal_lm.hpp"
 #include "train/checkpoint/background_writer.hpp"
 #include "train/optimizer.hpp"
@@ -18,11 +18,15 @@ class TrainingSaver {
  public:
   /// Without checkpoint.folder nothing is saved. `texts` travel along. While a save is under way the optimizer waits,
   /// parameter by parameter, for what is still being read.
-  TrainingSaver(const CheckpointSection& section, MiniMaxM2ForCausalLM& model, Optimizer& optimizer, Texts texts);
+  TrainingSaver(const Deck& deck, MiniMaxM2ForCausalLM& model, Optimizer& optimizer, Texts texts);
   ~TrainingSaver();
 
   /// Begins to write step-<step>.h5, if there is a folder and the step is not saved yet.
   void save(std::int64_t step, std::string trainer_json, bool is_best, bool is_last);
+
+  /// Waits for the last save and has it score `sequences` beside the model, where the memory is enough for both.
+  /// Throws Error when a bit differs.
+  void score_last(const TrainingSequences& sequences);
 
   /// Returns when everything is on the disk.
   void finish();
@@ -34,6 +38,7 @@ class TrainingSaver {
   void export_step(std::int64_t step);
 
   CheckpointSection section_;
+  MemorySection memory_;
   MiniMaxM2ForCausalLM& model_;
   Optimizer& optimizer_;
   TrainingState state_;
