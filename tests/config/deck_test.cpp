@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <fstream>
 
+#include "config/parse_text.hpp"
 #include "core/error.hpp"
 
 namespace m2 {
@@ -16,19 +17,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr const char* kSmallest = "job: generate\nmodel: {checkpoint: m.h5}\nprompts: {text: Hello}\n";
-
-Deck parse(const std::string& text, std::vector<std::string> overrides = {}) {
-  return parse_deck(text, "deck.yaml", overrides);
-}
-
-std::string message_of(const std::string& text, std::vector<std::string> overrides = {}) {
-  try {
-    parse(text, overrides);
-  } catch (const UsageError& e) {
-    return e.what();
-  }
-  return "accepted";
-}
 
 Deck smallest() {
   Deck deck;

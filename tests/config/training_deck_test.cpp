@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "config/deck.hpp"
+#include "config/parse_text.hpp"
 #include "core/error.hpp"
 
 namespace m2 {
@@ -12,19 +13,6 @@ using ::testing::HasSubstr;
 
 // Four lines.
 constexpr const char* kSmallest = "job: train\nmodel: {checkpoint: m.h5}\ndata: {file: t.jsonl}\ntrain: {steps: 10}\n";
-
-Deck parse(const std::string& text, std::vector<std::string> overrides = {}) {
-  return parse_deck(text, "deck.yaml", overrides);
-}
-
-std::string message_of(const std::string& text, std::vector<std::string> overrides = {}) {
-  try {
-    parse(text, overrides);
-  } catch (const UsageError& e) {
-    return e.what();
-  }
-  return "accepted";
-}
 
 Deck smallest() {
   Deck deck;

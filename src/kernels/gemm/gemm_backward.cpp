@@ -65,13 +65,11 @@ void gemm_backward_weight(const ExecSpace& exec, View2D<const DY> dy_RN, View2D<
   add_weight_gradient(exec, dy_RN, x_RK, offset_E1, dw_ENK);
 }
 
-#define M2_INSTANTIATE_GEMM_BACKWARD(DY, X)                                                                           \
+#define M2_INSTANTIATE_GEMM_GRADIENTS(DY, X)                                                                          \
   template void gemm_backward_input(const ExecSpace&, View2D<const DY>, const Weight&, View1D<const int>, View2D<X>); \
   template void gemm_backward_weight(const ExecSpace&, View2D<const DY>, View2D<const X>, View1D<const int>,          \
                                      View3D<float>)
-M2_INSTANTIATE_GEMM_BACKWARD(float, float);
-M2_INSTANTIATE_GEMM_BACKWARD(Bf16, Bf16);
-M2_INSTANTIATE_GEMM_BACKWARD(float, Bf16);
-#undef M2_INSTANTIATE_GEMM_BACKWARD
+M2_FOR_GEMM_BACKWARD_TYPES(M2_INSTANTIATE_GEMM_GRADIENTS);
+#undef M2_INSTANTIATE_GEMM_GRADIENTS
 
 }  // namespace m2

@@ -87,18 +87,6 @@ void add_weight_gradient(const ExecSpace& exec, View2D<const DY> dy_RN, View2D<c
       });
 }
 
-#define M2_INSTANTIATE_GEMM_BACKWARD(DY, X)                                                                            \
-  template void multiply_by_weight<DY, float, X>(const ExecSpace&, View2D<const DY>, const Weight&, View1D<const int>, \
-                                                 View2D<X>);                                                           \
-  template void multiply_by_weight<DY, Bf16, X>(const ExecSpace&, View2D<const DY>, const Weight&, View1D<const int>,  \
-                                                View2D<X>);                                                            \
-  template void multiply_by_weight<DY, Fp8E4M3, X>(const ExecSpace&, View2D<const DY>, const Weight&,                  \
-                                                   View1D<const int>, View2D<X>);                                      \
-  template void add_weight_gradient(const ExecSpace&, View2D<const DY>, View2D<const X>, View1D<const int>,            \
-                                    View3D<float>)
-M2_INSTANTIATE_GEMM_BACKWARD(float, float);
-M2_INSTANTIATE_GEMM_BACKWARD(Bf16, Bf16);
-M2_INSTANTIATE_GEMM_BACKWARD(float, Bf16);
-#undef M2_INSTANTIATE_GEMM_BACKWARD
+M2_FOR_GEMM_BACKWARD_TYPES(M2_INSTANTIATE_GEMM_BACKWARD);
 
 }  // namespace m2
