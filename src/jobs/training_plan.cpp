@@ -15,7 +15,7 @@
 namespace m2 {
 namespace {
 
-std::string bytes_text(std::int64_t bytes) { return byte_size_text(std::uint64_t(bytes)); }
+std::string size_text(std::int64_t bytes) { return byte_size_text(std::uint64_t(bytes)); }
 
 // Documents that a full micro-batch may have: each takes a page of the cache at least, so that more of them than pages
 // would cost more than this counts.
@@ -93,9 +93,9 @@ void require_memory(const TrainingPlan& plan) {
              "not enough memory: {} are needed (weights {}, gradients {}, masters {}, moments {}, a pass {}), {} are "
              "available\n  A pass shrinks with train.micro_batch, data.sequence_length and train.recompute: block; "
              "moments with optimizer.moments: bfloat16; gradients, masters and moments with train.freeze or lora.",
-             bytes_text(plan.total_bytes()), bytes_text(plan.weight_bytes), bytes_text(plan.gradient_bytes),
-             bytes_text(plan.master_bytes), bytes_text(plan.moment_bytes), bytes_text(plan.pass_bytes),
-             bytes_text(*plan.available_bytes));
+             size_text(plan.total_bytes()), size_text(plan.weight_bytes), size_text(plan.gradient_bytes),
+             size_text(plan.master_bytes), size_text(plan.moment_bytes), size_text(plan.pass_bytes),
+             size_text(*plan.available_bytes));
 }
 
 std::string plan_text(const TrainingPlan& plan, const Deck& deck, const JobModel& job, std::int64_t num_steps,
@@ -106,7 +106,7 @@ std::string plan_text(const TrainingPlan& plan, const Deck& deck, const JobModel
     text += fmt::format("{:<12}{}\n", key, value);
   };
   const auto memory = [&](std::string_view key, std::int64_t bytes, const std::string& words) {
-    row(key, fmt::format("{:>10}  {}", bytes_text(bytes), words));
+    row(key, fmt::format("{:>10}  {}", size_text(bytes), words));
   };
   row("job", fmt::format("train: {} of {} in passes of {}", counted(num_steps, "step"),
                          counted(deck.train.global_batch, "sequence"), deck.train.micro_batch));
@@ -115,7 +115,7 @@ std::string plan_text(const TrainingPlan& plan, const Deck& deck, const JobModel
   row("compute",
       fmt::format("{} on {}, {} threads", name(model.dtype()), ExecSpace::name(), model.exec().concurrency()));
   row("saves", deck.checkpoint.folder
-                   ? fmt::format("{} in {}", bytes_text(plan.checkpoint_bytes), *deck.checkpoint.folder)
+                   ? fmt::format("{} in {}", size_text(plan.checkpoint_bytes), *deck.checkpoint.folder)
                    : "nothing: checkpoint.folder is not set");
   memory("weights", plan.weight_bytes, "");
   memory("gradients", plan.gradient_bytes, "float32");
@@ -124,7 +124,7 @@ std::string plan_text(const TrainingPlan& plan, const Deck& deck, const JobModel
   memory("a pass", plan.pass_bytes,
          fmt::format("of {} tokens, the worst case; recompute {}", plan.max_tokens, recompute_text(plan.recompute)));
   memory("total", plan.total_bytes(),
-         plan.available_bytes ? "of " + bytes_text(*plan.available_bytes) + " available" : "");
+         plan.available_bytes ? "of " + size_text(*plan.available_bytes) + " available" : "");
   row("a step", fmt::format("{:.3g} TFLOP when its sequences are full; {:.3g} s at the measured peak, {:.3g} GFLOP/s",
                             step_flop * 1e-12, step_flop / flop_per_second, flop_per_second * 1e-9));
   return text;
