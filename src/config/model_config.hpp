@@ -12,6 +12,7 @@ struct ModelConfig {
   MiniMaxM2Config architecture;
   MoEConfig moe;
   BackendConfig backend;
+  int lora_rank = 0;  ///< the largest of the adapters that the model has: their buffers have room for it
 };
 
 }  // namespace m2

@@ -5,7 +5,6 @@
 
 #include "core/host_copy.hpp"
 #include "core/operation_log.hpp"
-#include "kernels/gemm/gemm.hpp"
 #include "kernels/moe/permute.hpp"
 #include "kernels/rowwise/token_logprob.hpp"
 
@@ -22,15 +21,15 @@ struct HeadBuffers {
   View1D<float> logprob_N;
   View2D<T> rows_TD;
   View2D<float> logits_TV;
-  View1D<std::byte> gemm_workspace;
+  HeadWorkspace<T> workspace;
 
-  HeadBuffers(const MiniMaxM2ForCausalLM& model, std::int64_t max_tokens, Workspace& workspace)
-      : row_N(workspace.take<int>(max_tokens)),
-        target_N(workspace.take<int>(max_tokens)),
-        logprob_N(workspace.take<float>(max_tokens)),
-        rows_TD(workspace.take<T>(std::min(max_tokens, kRowsAtOnce), model.config().hidden_size)),
-        logits_TV(workspace.take<float>(std::min(max_tokens, kRowsAtOnce), model.config().vocab_size)),
-        gemm_workspace(workspace.take<std::byte>(head_gemm_bytes<T>(model.model.config(), rows_TD.extent(0)))) {}
+  HeadBuffers(const MiniMaxM2ForCausalLM& model, std::int64_t max_tokens, Workspace& memory)
+      : row_N(memory.take<int>(max_tokens)),
+        target_N(memory.take<int>(max_tokens)),
+        logprob_N(memory.take<float>(max_tokens)),
+        rows_TD(memory.take<T>(std::min(max_tokens, kRowsAtOnce), model.config().hidden_size)),
+        logits_TV(memory.take<float>(std::min(max_tokens, kRowsAtOnce), model.config().vocab_size)),
+        workspace(model.model.config(), rows_TD.extent(0), memory) {}
 };
 
 template <class T>
@@ -84,7 +83,7 @@ std::vector<float> TokenScorer::score_as(const PackedTokens& tokens, std::span<c
     const View2D<T> rows_TD = slice(head.rows_TD, 0, count);
     const View2D<float> logits_TV = slice(head.logits_TV, 0, count);
     gather_rows<T>(exec, hidden_TD, slice(row_N, begin, begin + count), rows_TD);
-    gemm<T, float>(exec, model_.backend().linear, rows_TD, model_.lm_head, head.gemm_workspace, logits_TV);
+    model_.compute_logits<T>(rows_TD, head.workspace, logits_TV);
     token_logprob(exec, logits_TV, slice(target, begin, begin + count), slice(head.logprob_N, begin, begin + count));
   }
   return to_host(exec, slice(head.logprob_N, 0, num_rows), "m2::token_scorer: log-probabilities for the host");

@@ -20,6 +20,7 @@ struct AttentionActivations {
   View2D<T> attended_TN;
   View2D<float> log_sum_exp_TH{};  ///< of the scores, for the backward pass; empty in inference
   View1D<std::byte> gemm_workspace;
+  View1D<T> lora_hidden;  ///< of the adapters
 
   AttentionActivations(const ModelConfig& config, std::int64_t num_tokens, Workspace& workspace)
       : AttentionActivations(config, Widths(config.architecture), num_tokens, workspace) {}
@@ -39,7 +40,8 @@ struct AttentionActivations {
         q_raw_TN(q_TN),
         k_raw_TN(k_TN),
         attended_TN(workspace.take<T>(num_tokens, widths.query)),
-        gemm_workspace(workspace.take<std::byte>(gemm_bytes(config, widths, num_tokens))) {}
+        gemm_workspace(workspace.take<std::byte>(gemm_bytes(config, widths, num_tokens))),
+        lora_hidden(workspace.take<T>(num_tokens * config.lora_rank)) {}
 
   static std::int64_t gemm_bytes(const ModelConfig& config, Widths widths, std::int64_t num_tokens) {
     const int hidden = config.architecture.hidden_size;
@@ -89,11 +91,17 @@ struct Activations {
   }
 };
 
-/// Workspace of the multiplication with lm_head, for `num_rows` rows.
+/// What the multiplication with lm_head works in, for up to `num_rows` rows of T.
 template <class T>
-std::int64_t head_gemm_bytes(const ModelConfig& config, std::int64_t num_rows) {
-  return gemm_workspace_bytes(config.backend.linear, kDTypeOf<T>, kDTypeOf<T>, int(num_rows),
-                              config.architecture.vocab_size, config.architecture.hidden_size);
-}
+struct HeadWorkspace {
+  View1D<std::byte> gemm;
+  View1D<float> lora_hidden;  ///< of the adapter
+
+  HeadWorkspace(const ModelConfig& config, std::int64_t num_rows, Workspace& workspace)
+      : gemm(workspace.take<std::byte>(gemm_workspace_bytes(config.backend.linear, kDTypeOf<T>, kDTypeOf<T>,
+                                                            int(num_rows), config.architecture.vocab_size,
+                                                            config.architecture.hidden_size))),
+        lora_hidden(workspace.take<float>(num_rows * config.lora_rank)) {}
+};
 
 }  // namespace m2

@@ -66,11 +66,16 @@ struct BackwardBuffers {
   std::optional<AuxiliaryLossScratch> auxiliary;  ///< if there is such a loss
   float auxiliary_share = 1.0f;                   ///< of this micro-batch in it: 1 / micro-batches of the step
   View1D<float> dweight_R;
+  View1D<T> lora_dhidden;  ///< of the adapters of attention and experts
+  View1D<float> router_lora_hidden, router_lora_dhidden;
 
   BackwardBuffers(const ModelConfig& config, std::int64_t num_tokens, Workspace& workspace)
       : BackwardBuffers(config.architecture, num_tokens,
                         config.architecture.num_attention_heads * config.architecture.head_dim,
                         config.architecture.num_key_value_heads * config.architecture.head_dim, workspace) {
+    lora_dhidden = workspace.take<T>(num_tokens * config.architecture.num_experts_per_tok * config.lora_rank);
+    router_lora_hidden = workspace.take<float>(num_tokens * config.lora_rank);
+    router_lora_dhidden = workspace.take<float>(num_tokens * config.lora_rank);
     if (config.moe.aux_loss_coeff > 0.0 && !config.backend.fake_balanced_gate) {
       auxiliary.emplace(num_tokens, config.architecture.num_local_experts, workspace);
     }

@@ -30,10 +30,11 @@ RouterOptions router_options(const ModelConfig& config) {
 
 template <class T>
 void Gate::forward(const ExecSpace& exec, View2D<const T> x_TD, View1D<const std::uint8_t> skip_experts_T,
-                   const Routing& routing) const {
+                   const Routing& routing, View1D<float> lora_hidden) const {
   const BackendConfig& backend = config_->backend;
   const OperationPlace place("router");
   gemm<T, float>(exec, GemmProvider::kokkos, x_TD, weight, /*workspace=*/{}, routing.logits_TE);
+  low_rank_forward<T, float>(exec, lora, x_TD, /*offset_E1=*/{}, lora_hidden, routing.logits_TE);
   if (backend.fake_balanced_gate) {
     route_balanced(exec, /*first_slot=*/0, config_->architecture.num_local_experts, backend.fake_gate_noise, /*seed=*/0,
                    routing.expert_TK, routing.weight_TK);
@@ -64,19 +65,25 @@ void Gate::backward(const ExecSpace& exec, View2D<const T> x_TD, View1D<const st
     gemm_backward_weight<float, T>(exec, buffers.dlogits_TE, x_TD, /*offset_E1=*/{}, grad.weight);
   }
   gemm_backward_input<float, T>(exec, buffers.dlogits_TE, weight, /*offset_E1=*/{}, dx_TD);
+  low_rank_backward_input<T, float>(exec, lora, buffers.dlogits_TE, /*offset_E1=*/{}, buffers.router_lora_dhidden,
+                                    dx_TD);
+  low_rank_backward_weights<T, float>(exec, lora, x_TD, buffers.dlogits_TE, /*offset_E1=*/{},
+                                      buffers.router_lora_hidden, buffers.router_lora_dhidden);
 }
 
 std::vector<Parameter> Gate::parameters(const ParameterSchemas& schemas, const std::string& prefix) {
-  std::vector<Parameter> list{{.schema = schemas.at(prefix + "gate"), .weight = &weight, .gradient = &grad.weight}};
+  std::vector<Parameter> list{
+      {.schema = schemas.at(prefix + "gate"), .weight = &weight, .gradient = &grad.weight, .adapter = &lora}};
   if (const ParameterSchema* const bias = schemas.find(prefix + "selection_bias")) {
     list.push_back({.schema = *bias, .vector = &selection_bias});
   }
   return list;
 }
 
-#define M2_INSTANTIATE_GATE(T)                                                                                      \
-  template void Gate::forward(const ExecSpace&, View2D<const T>, View1D<const std::uint8_t>, const Routing&) const; \
-  template void Gate::backward(const ExecSpace&, View2D<const T>, View1D<const std::uint8_t>, const Routing&,       \
+#define M2_INSTANTIATE_GATE(T)                                                                                \
+  template void Gate::forward(const ExecSpace&, View2D<const T>, View1D<const std::uint8_t>, const Routing&,  \
+                              View1D<float>) const;                                                           \
+  template void Gate::backward(const ExecSpace&, View2D<const T>, View1D<const std::uint8_t>, const Routing&, \
                                const LocalPlan&, const BackwardBuffers<T>&, View2D<T>) const
 M2_INSTANTIATE_GATE(float);
 M2_INSTANTIATE_GATE(Bf16);

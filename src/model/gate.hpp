@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/model_config.hpp"
+#include "kernels/gemm/low_rank.hpp"
 #include "kernels/weights/weight.hpp"
 #include "model/backward_buffers.hpp"
 #include "model/dispatch/dispatch_buffers.hpp"
@@ -20,10 +21,10 @@ class Gate {
   explicit Gate(std::shared_ptr<const ModelConfig> config) : config_(std::move(config)) {}
 
   /// Fills logits_TE (also when fake_balanced_gate ignores them), expert_TK and weight_TK. Tokens with a
-  /// non-zero skip_experts_T get weight 0.
+  /// non-zero skip_experts_T get weight 0. `lora_hidden`: what the adapter works in, if there is one.
   template <class T>
   void forward(const ExecSpace& exec, View2D<const T> x_TD, View1D<const std::uint8_t> skip_experts_T,
-               const Routing& routing) const;
+               const Routing& routing, View1D<float> lora_hidden = {}) const;
 
   /// From buffers.dweight_TK, the gradient of the weights of forward(), that of x, which is overwritten; adds to the
   /// weight's gradient where it has memory. The choice of experts is a constant. The auxiliary loss of the
@@ -44,6 +45,7 @@ class Gate {
   struct Gradients {
     View3D<float> weight;
   } grad;
+  LowRankAdapter lora;  ///< beside the weight
 
  private:
   std::shared_ptr<const ModelConfig> config_;

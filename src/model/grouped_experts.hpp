@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/gemm/low_rank.hpp"
 #include "kernels/weights/weight.hpp"
 #include "model/dispatch/expert_rows.hpp"
 #include "model/parameter.hpp"
@@ -28,12 +29,13 @@ class GroupedExperts {
   /// On entry rows are as forward() left them but for y_RD, which holds the gradient of the answers before the routing
   /// weights; x_RD must have been filled again, and gate_up_R2F where it was not kept. Overwrites y_RD with the
   /// gradient of x_RD, dweight_R with that of the routing weights, and activated_RF and gate_up_R2F. Adds to the
-  /// parameters' gradients, where they have memory. The gradient of a routing weight is <down^T dy, activated>: the
-  /// answers themselves are not needed.
+  /// parameters' gradients, where they have memory. `lora_dhidden`: what adapters work in. The gradient of a routing
+  /// weight is <down^T dy, activated>: the answers themselves are not needed.
   template <class T>
-  void backward(const ExecSpace& exec, const ExpertRows<T>& rows, View1D<float> dweight_R) const;
+  void backward(const ExecSpace& exec, const ExpertRows<T>& rows, View1D<float> dweight_R,
+                View1D<T> lora_dhidden) const;
 
-  /// The first product alone: gate_up_R2F with the bits of forward().
+  /// The first product: gate_up_R2F with the bits of forward(). May overwrite activated_RF.
   template <class T>
   void recompute(const ExecSpace& exec, const ExpertRows<T>& rows) const;
 
@@ -46,8 +48,15 @@ class GroupedExperts {
   struct Gradients {
     View3D<float> gate_up, down;
   } grad;
+  struct Adapters {
+    LowRankAdapter gate_up, down;
+  } lora;  ///< beside the weights of the same names
 
  private:
+  // activated_RF, and gate_up_R2F if it is to be kept, in one pass over weights in panels.
+  void multiply_and_activate(const ExecSpace& exec, const ExpertRows<Bf16>& rows, View1D<const float> row_weight_R,
+                             bool keeps_gate_up) const;
+
   std::shared_ptr<const ModelConfig> config_;
   std::vector<int> experts_;
 };

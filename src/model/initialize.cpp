@@ -45,6 +45,13 @@ void initialize_parameter(const ExecSpace& exec, std::uint64_t seed, const Param
       return normal({.mean = 0.0f, .deviation = 0.02f});
     case ParameterKind::experts:
       return fill_experts(exec, stream, {.mean = 0.0f, .deviation = 0.02f}, parameter);
+    case ParameterKind::adapter: {  // as PEFT: B is 0, A has the variance of its uniform numbers up to 1 / sqrt(in)
+      if (parameter.name().ends_with("B")) return Kokkos::deep_copy(exec, parameter.weight->values<float>(), 0.0f);
+      const NormalDistribution distribution{.mean = 0.0f,
+                                            .deviation = 1.0f / std::sqrt(3.0f * float(parameter.schema.shape.back()))};
+      return parameter.schema.is_expert_stack() ? fill_experts(exec, stream, distribution, parameter)
+                                                : normal(distribution);
+    }
     case ParameterKind::head: {
       const float deviation = 1.0f / std::sqrt(float(parameter.schema.shape[1]));
       return normal({.mean = 0.0f, .deviation = deviation, .bound = 3 * deviation});

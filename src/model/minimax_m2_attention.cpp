@@ -24,20 +24,22 @@ void MiniMaxM2Attention::forward(const ExecSpace& exec, View2D<const T> x_TD, co
                                  View2D<T> out_TD) const {
   const MiniMaxM2Config& config = config_->architecture;
   const BackendConfig& backend = config_->backend;
-  const auto& [q_TN, k_TN, v_TN, q_raw_TN, k_raw_TN, attended_TN, log_sum_exp_TH, gemm_workspace] = buffers;
-  const auto project = [&](View2D<const T> in, const Weight& weight, View2D<T> out) {
+  const auto& [q_TN, k_TN, v_TN, q_raw_TN, k_raw_TN, attended_TN, log_sum_exp_TH, gemm_workspace, lora_hidden] =
+      buffers;
+  const auto project = [&](View2D<const T> in, const Weight& weight, const LowRankAdapter& adapter, View2D<T> out) {
     const OperationPlace place("attention projections");
     gemm<T, T>(exec, backend.linear, in, weight, gemm_workspace, out);
+    low_rank_forward<T, T>(exec, adapter, in, /*offset_E1=*/{}, lora_hidden, out);
   };
 
-  project(x_TD, q_proj, q_raw_TN);
-  project(x_TD, k_proj, k_raw_TN);
-  project(x_TD, v_proj, v_TN);
+  project(x_TD, q_proj, lora.q_proj, q_raw_TN);
+  project(x_TD, k_proj, lora.k_proj, k_raw_TN);
+  project(x_TD, v_proj, lora.v_proj, v_TN);
   normalise_and_rotate<T>(exec, q_raw_TN, q_norm, batch, q_TN);
   normalise_and_rotate<T>(exec, k_raw_TN, k_norm, batch, k_TN);
   kv_write<T>(exec, k_TN, v_TN, batch.layout(), cache);
   attention<T>(exec, q_TN, cache, batch.layout(), score_scale(config), attended_TN, log_sum_exp_TH);
-  project(attended_TN, o_proj, out_TD);
+  project(attended_TN, o_proj, lora.o_proj, out_TD);
 }
 
 template <class T>
@@ -56,13 +58,14 @@ void MiniMaxM2Attention::backward(const ExecSpace& exec, View2D<const T> x_TD, c
                                   const BackwardBuffers<T>& buffers, View2D<const T> dout_TD, View2D<T> dx_TD) const {
   const MiniMaxM2Config& config = config_->architecture;
   const auto& [dq_TN, dk_TN, dv_TN] = std::tie(buffers.dq_TN, buffers.dk_TN, buffers.dv_TN);
-  const auto weight_gradient = [&](View2D<const T> dy, View2D<const T> in, const View3D<float>& gradient) {
+  // From dy, the gradient of a product of `in`, that of `in` to `out`; adds to the gradients of the parameters.
+  const auto through_product = [&](View2D<const T> dy, View2D<const T> in, const Weight& weight,
+                                   const View3D<float>& gradient, const LowRankAdapter& adapter, View2D<T> out) {
     const OperationPlace place("attention projections");
     if (gradient.size() > 0) gemm_backward_weight<T, T>(exec, dy, in, /*offset_E1=*/{}, gradient);
-  };
-  const auto input_gradient = [&](View2D<const T> dy, const Weight& weight, View2D<T> out) {
-    const OperationPlace place("attention projections");
     gemm_backward_input<T, T>(exec, dy, weight, /*offset_E1=*/{}, out);
+    low_rank_backward_input<T, T>(exec, adapter, dy, /*offset_E1=*/{}, buffers.lora_dhidden, out);
+    low_rank_backward_weights<T, T>(exec, adapter, in, dy, /*offset_E1=*/{}, saved.lora_hidden, buffers.lora_dhidden);
   };
   const auto through_norm = [&](View2D<const T> raw, View1D<const float> norm, const View3D<float>& gradient,
                                 View2D<T> gradient_of_rotated) {
@@ -72,31 +75,28 @@ void MiniMaxM2Attention::backward(const ExecSpace& exec, View2D<const T> x_TD, c
                          gradient_of_rotated, as_vector(gradient));
   };
 
-  weight_gradient(dout_TD, saved.attended_TN, grad.o_proj);
-  input_gradient(dout_TD, o_proj, buffers.dattended_TN);
+  through_product(dout_TD, saved.attended_TN, o_proj, grad.o_proj, lora.o_proj, buffers.dattended_TN);
   normalise_and_rotate<T>(exec, saved.q_raw_TN, q_norm, batch.packed, saved.q_TN);
   attention_backward<T>(exec, saved.q_TN, cache, batch.packed.layout(), batch.sequence_begin_B1, score_scale(config),
                         saved.attended_TN, buffers.dattended_TN, saved.log_sum_exp_TH, buffers.attention_scratch, dq_TN,
                         dk_TN, dv_TN);
   through_norm(saved.q_raw_TN, q_norm, grad.q_norm, dq_TN);
   through_norm(saved.k_raw_TN, k_norm, grad.k_norm, dk_TN);
-  weight_gradient(dq_TN, x_TD, grad.q_proj);
-  weight_gradient(dk_TN, x_TD, grad.k_proj);
-  weight_gradient(dv_TN, x_TD, grad.v_proj);
-  input_gradient(dq_TN, q_proj, dx_TD);
-  input_gradient(dk_TN, k_proj, buffers.part_TD);
+  through_product(dq_TN, x_TD, q_proj, grad.q_proj, lora.q_proj, dx_TD);
+  through_product(dk_TN, x_TD, k_proj, grad.k_proj, lora.k_proj, buffers.part_TD);
   residual_add<T>(exec, buffers.part_TD, dx_TD, dx_TD);
-  input_gradient(dv_TN, v_proj, buffers.part_TD);
+  through_product(dv_TN, x_TD, v_proj, grad.v_proj, lora.v_proj, buffers.part_TD);
   residual_add<T>(exec, buffers.part_TD, dx_TD, dx_TD);
 }
 
 std::vector<Parameter> MiniMaxM2Attention::parameters(const ParameterSchemas& schemas, const std::string& prefix) {
-  return {{.schema = schemas.at(prefix + "q_proj"), .weight = &q_proj, .gradient = &grad.q_proj},
-          {.schema = schemas.at(prefix + "k_proj"), .weight = &k_proj, .gradient = &grad.k_proj},
-          {.schema = schemas.at(prefix + "v_proj"), .weight = &v_proj, .gradient = &grad.v_proj},
-          {.schema = schemas.at(prefix + "o_proj"), .weight = &o_proj, .gradient = &grad.o_proj},
-          {.schema = schemas.at(prefix + "q_norm"), .vector = &q_norm, .gradient = &grad.q_norm},
-          {.schema = schemas.at(prefix + "k_norm"), .vector = &k_norm, .gradient = &grad.k_norm}};
+  return {
+      {.schema = schemas.at(prefix + "q_proj"), .weight = &q_proj, .gradient = &grad.q_proj, .adapter = &lora.q_proj},
+      {.schema = schemas.at(prefix + "k_proj"), .weight = &k_proj, .gradient = &grad.k_proj, .adapter = &lora.k_proj},
+      {.schema = schemas.at(prefix + "v_proj"), .weight = &v_proj, .gradient = &grad.v_proj, .adapter = &lora.v_proj},
+      {.schema = schemas.at(prefix + "o_proj"), .weight = &o_proj, .gradient = &grad.o_proj, .adapter = &lora.o_proj},
+      {.schema = schemas.at(prefix + "q_norm"), .vector = &q_norm, .gradient = &grad.q_norm},
+      {.schema = schemas.at(prefix + "k_norm"), .vector = &k_norm, .gradient = &grad.k_norm}};
 }
 
 #define M2_INSTANTIATE_ATTENTION(T)                                                                                   \

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/model_config.hpp"
+#include "kernels/gemm/low_rank.hpp"
 #include "kernels/weights/weight.hpp"
 #include "model/activations.hpp"
 #include "model/backward_buffers.hpp"
@@ -42,6 +43,9 @@ class MiniMaxM2Attention {
   struct Gradients {
     View3D<float> q_proj, k_proj, v_proj, o_proj, q_norm, k_norm;
   } grad;
+  struct Adapters {
+    LowRankAdapter q_proj, k_proj, v_proj, o_proj;
+  } lora;  ///< beside the weights of the same names
 
  private:
   template <class T>

@@ -2,6 +2,7 @@
 #include "model/minimax_m2_for_causal_lm.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "comm/one_rank.hpp"
 #include "core/host_copy.hpp"
@@ -26,7 +27,7 @@ std::shared_ptr<ExpertParallel> resolve_expert_parallel(const MiniMaxM2Config& c
       .group = one_rank(), .placement = ExpertPlacement::even(config.num_hidden_layers, config.num_local_experts, 1)});
 }
 
-std::shared_ptr<const ModelConfig> make_config(const MiniMaxM2Config& config, const ModelOptions& options) {
+std::shared_ptr<ModelConfig> make_config(const MiniMaxM2Config& config, const ModelOptions& options) {
   return std::make_shared<ModelConfig>(
       ModelConfig{.architecture = config,
                   .moe = resolve_moe_config(config, options.moe_config, options.moe_overrides),
@@ -39,20 +40,24 @@ struct HeadBuffers {
   View2D<float> logits_NV;
   View1D<int> row_N;
   View2D<T> rows_ND;
-  View1D<std::byte> gemm_workspace;
+  HeadWorkspace<T> workspace;
 
-  HeadBuffers(const ModelConfig& config, std::int64_t num_rows, Workspace& workspace)
-      : logits_NV(workspace.take<float>(num_rows, config.architecture.vocab_size)),
-        row_N(workspace.take<int>(num_rows)),
-        rows_ND(workspace.take<T>(num_rows, config.architecture.hidden_size)),
-        gemm_workspace(workspace.take<std::byte>(head_gemm_bytes<T>(config, num_rows))) {}
+  HeadBuffers(const ModelConfig& config, std::int64_t num_rows, Workspace& memory)
+      : logits_NV(memory.take<float>(num_rows, config.architecture.vocab_size)),
+        row_N(memory.take<int>(num_rows)),
+        rows_ND(memory.take<T>(num_rows, config.architecture.hidden_size)),
+        workspace(config, num_rows, memory) {}
 };
 
 }  // namespace
 
 MiniMaxM2ForCausalLM::MiniMaxM2ForCausalLM(const MiniMaxM2Config& config, const ModelOptions& options)
-    : model(make_config(config, options), resolve_expert_parallel(config, options)),
-      dtype_(options.dtype.value_or(config.dtype)),
+    : MiniMaxM2ForCausalLM(make_config(config, options), options) {}
+
+MiniMaxM2ForCausalLM::MiniMaxM2ForCausalLM(std::shared_ptr<ModelConfig> config, const ModelOptions& options)
+    : model(config, resolve_expert_parallel(config->architecture, options)),
+      config_(std::move(config)),
+      dtype_(options.dtype.value_or(config_->architecture.dtype)),
       exec_(options.exec) {
   M2_REQUIRE(dtype_ == DType::float32 || dtype_ == DType::bfloat16, "model dtype {} is not float32 or bfloat16",
              name(dtype_));
@@ -82,8 +87,15 @@ View2D<const float> MiniMaxM2ForCausalLM::step_as(const PackedTokens& tokens, st
   const View2D<const T> hidden_TD = model.forward<T>(exec_, tokens, cache, workspace_);
   const OperationPlace place("lm_head");
   gather_rows<T>(exec_, hidden_TD, row_N, head.rows_ND);
-  gemm<T, float>(exec_, backend().linear, head.rows_ND, lm_head, head.gemm_workspace, head.logits_NV);
+  compute_logits<T>(head.rows_ND, head.workspace, head.logits_NV);
   return head.logits_NV;
+}
+
+template <class T>
+void MiniMaxM2ForCausalLM::compute_logits(View2D<const T> x_ND, const HeadWorkspace<T>& workspace,
+                                          View2D<float> logits_NV) const {
+  gemm<T, float>(exec_, backend().linear, x_ND, lm_head, workspace.gemm, logits_NV);
+  low_rank_forward<T, float>(exec_, lm_head_lora, x_ND, /*offset_E1=*/{}, workspace.lora_hidden, logits_NV);
 }
 
 void MiniMaxM2ForCausalLM::reserve(std::int64_t max_tokens, std::int64_t max_logit_rows) {
@@ -114,6 +126,10 @@ void MiniMaxM2ForCausalLM::grow_workspace(std::int64_t bytes) {
     workspace_ = Workspace(exec_, bytes);
   }
 }
+
+template void MiniMaxM2ForCausalLM::compute_logits(View2D<const float>, const HeadWorkspace<float>&,
+                                                   View2D<float>) const;
+template void MiniMaxM2ForCausalLM::compute_logits(View2D<const Bf16>, const HeadWorkspace<Bf16>&, View2D<float>) const;
 
 KVCache MiniMaxM2ForCausalLM::make_cache(int max_sequences, std::int64_t max_length) const {
   return KVCache(exec_, config(), dtype_, max_sequences * KVCache::pages_for(max_length), max_sequences, max_length);

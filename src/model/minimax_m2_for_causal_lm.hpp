@@ -27,11 +27,20 @@ struct ModelOptions {
   std::shared_ptr<ExpertParallel> expert_parallel = {};
 };
 
+/// An adapter beside the weight of a base parameter.
+struct AdapterSpec {
+  std::string base;  ///< the parameter's name
+  int rank = 0;
+  double alpha = 0.0;  ///< what it adds is scaled by alpha / rank
+
+  bool operator==(const AdapterSpec&) const = default;
+};
+
 /// How a model is trained.
 struct TrainingOptions {
   /// What is not saved in the forward pass, of each layer or, with one element, of all. Changes no bit.
   std::vector<Recompute> recompute{Recompute::none};
-  /// Which parameters get gradients; unset: all that can.
+  /// Which parameters get gradients; unset: all that can, or, where there are adapters, these alone.
   std::function<bool(const ParameterSchema&)> is_trained = {};
 };
 
@@ -121,8 +130,25 @@ class MiniMaxM2ForCausalLM {
   /// Writes a Hugging Face folder with the weights as they are. Defined in the library KokkosM2::checkpoint.
   void save_pretrained(const std::string& folder) const;
 
-  /// In the order of ParameterSchemas.
+  /// The base's in the order of ParameterSchemas, then A and B of each adapter in the order of their bases.
   std::vector<Parameter> parameters();
+  /// Those that every model of the configuration has, and checkpoints hold.
+  std::vector<Parameter> base_parameters();
+  /// Those of adapters alone.
+  std::vector<Parameter> adapter_parameters();
+
+  /// Puts adapters beside weights, without memory: for whoever allocates and fills adapter_parameters(). Buffers that
+  /// were reserved must be reserved again, and training begin after it. Throws Error for a base that is no parameter,
+  /// takes no adapter or has one, and for a rank below 1.
+  void add_adapters(std::span<const AdapterSpec> adapters);
+  /// Those there are, in the order of their bases.
+  std::vector<AdapterSpec> adapters();
+  /// Gives adapters memory and the numbers of training's start: A random, B 0, so that nothing changes yet.
+  void initialize_adapters(std::uint64_t seed);
+
+  /// logits = x lm_head^T, with what its adapter adds.
+  template <class T>
+  void compute_logits(View2D<const T> x_ND, const HeadWorkspace<T>& workspace, View2D<float> logits_NV) const;
 
   const MiniMaxM2Config& config() const { return model.config().architecture; }
   /// resolved().
@@ -134,8 +160,11 @@ class MiniMaxM2ForCausalLM {
   MiniMaxM2Model model;
   Weight lm_head;  ///< (V, D)
   View3D<float> lm_head_grad;
+  LowRankAdapter lm_head_lora;
 
  private:
+  MiniMaxM2ForCausalLM(std::shared_ptr<ModelConfig> config, const ModelOptions& options);
+
   template <class T>
   CausalLMOutput forward_as(const InputIds& input_ids, const ForwardOptions& options);
   template <class T>
@@ -146,6 +175,7 @@ class MiniMaxM2ForCausalLM {
   void grow_workspace(std::int64_t bytes);
   std::int64_t most_tokens_of_ranks(std::int64_t num_tokens) const;
 
+  std::shared_ptr<ModelConfig> config_;  // the layers', who may not change it
   DType dtype_;
   ExecSpace exec_;
   Workspace workspace_;

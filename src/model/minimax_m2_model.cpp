@@ -37,7 +37,7 @@ MiniMaxM2Model::MiniMaxM2Model(std::shared_ptr<const ModelConfig> config, std::s
 template <class T>
 View2D<const T> MiniMaxM2Model::forward(const ExecSpace& exec, const PackedTokens& tokens, KVCache& cache,
                                         Workspace& workspace, const HiddenObserver<T>& observer) const {
-  const auto& [architecture, moe, backend] = *config_;
+  const auto& [architecture, moe, backend, lora_rank] = *config_;
   Buffers<T> buffers(*config_, parallel_.get(), tokens.size(), workspace);
   buffers.batch.fill(exec, tokens, cache, architecture.rope_theta, backend.rope_tables == Precision::bfloat16);
   const View2D<T> hidden_TD = buffers.activations.out_TD;

@@ -72,9 +72,16 @@ void MiniMaxM2ForCausalLM::deinterleave_weights() {
 }
 
 std::vector<Parameter> MiniMaxM2ForCausalLM::parameters() {
+  std::vector<Parameter> list = base_parameters();
+  append(list, adapter_parameters());
+  return list;
+}
+
+std::vector<Parameter> MiniMaxM2ForCausalLM::base_parameters() {
   const ParameterSchemas schemas(config());
   std::vector<Parameter> list = model.parameters(schemas);
-  list.push_back({.schema = schemas.at("lm_head"), .weight = &lm_head, .gradient = &lm_head_grad});
+  list.push_back(
+      {.schema = schemas.at("lm_head"), .weight = &lm_head, .gradient = &lm_head_grad, .adapter = &lm_head_lora});
   for (Parameter& parameter : list) {
     const ParameterKind kind = parameter.schema.kind;
     const GemmProvider provider = kind == ParameterKind::experts ? backend().experts : backend().linear;

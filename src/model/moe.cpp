@@ -44,7 +44,7 @@ void MoE::backward(const ExecSpace& exec, View2D<const T> x_TD, const PackedBatc
     permute_weights(exec, saved.routing.weight_TK, plan.row_TK, rows.weight_R);
   }
   if (!rows.keeps_gate_up) experts.recompute<T>(exec, rows);
-  experts.backward<T>(exec, rows, buffers.dweight_R);
+  experts.backward<T>(exec, rows, buffers.dweight_R, buffers.lora_dhidden);
   const OperationPlace place("dispatch");
   combine<T>(exec, rows.y_RD, plan.row_TK, /*weight_TK=*/{}, dx_TD);
   gather_weights(exec, buffers.dweight_R, plan.row_TK, buffers.dweight_TK);

@@ -27,7 +27,7 @@ class MoE {
   template <class T>
   void forward(const ExecSpace& exec, View2D<const T> x_TD, const PackedBatch& batch, const MoEActivations<T>& buffers,
                View2D<T> out_TD) const {
-    gate.forward<T>(exec, x_TD, batch.skip_experts_T, buffers.routing);
+    gate.forward<T>(exec, x_TD, batch.skip_experts_T, buffers.routing, buffers.router_lora_hidden);
     const OperationPlace place("dispatch");
     if (load_E.extent(0) > 0) count_experts(exec, buffers.routing.expert_TK, load_E);
     std::visit(

@@ -115,11 +115,10 @@ void reserve_positions(const CallCache& call, const PackedInput& packed) {
 template <class T>
 struct ForwardBuffers {
   View1D<std::int64_t> source_T;
-  View1D<std::byte> gemm_workspace;
+  HeadWorkspace<T> head;
 
   ForwardBuffers(const ModelConfig& config, std::int64_t num_tokens, Workspace& workspace)
-      : source_T(workspace.take<std::int64_t>(num_tokens)),
-        gemm_workspace(workspace.take<std::byte>(head_gemm_bytes<T>(config, num_tokens))) {}
+      : source_T(workspace.take<std::int64_t>(num_tokens)), head(config, num_tokens, workspace) {}
 };
 
 template <class T>
@@ -166,8 +165,7 @@ CausalLMOutput MiniMaxM2ForCausalLM::forward_as(const InputIds& input_ids, const
     for (const Run& run : logit_runs(source, input_ids.length, positions)) {
       const std::int64_t width = config().vocab_size;
       const View2D<float> logits(out.logits_BNV.data() + run.logit_row * width, run.count, width);
-      gemm<T, float>(exec_, backend().linear, slice(hidden_TD, run.token, run.token + run.count), lm_head,
-                     buffers.gemm_workspace, logits);
+      compute_logits<T>(slice(hidden_TD, run.token, run.token + run.count), buffers.head, logits);
     }
   }
   if (options.cache) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/dtype.hpp"
+#include "kernels/gemm/low_rank.hpp"
 #include "kernels/weights/weight.hpp"
 #include "model/parameter_schema.hpp"
 
@@ -20,8 +21,9 @@ struct Parameter {
   /// Where its gradient is while it is trained: (matrices here, rows, columns), of a vector (1, 1, width), float32 and
   /// in rows however the weight lies; without elements while it is not. nullptr: no gradient reaches it.
   View3D<float>* gradient = nullptr;
-  std::vector<int> experts = {};  ///< of an expert stack: which of the model's are here, ascending
-  bool may_be_panels = false;     ///< nothing but gemm and grouped_gemm reads it, with a provider that takes panels
+  LowRankAdapter* adapter = nullptr;  ///< where the adapter beside it lies, if there is one; nullptr: it takes none
+  std::vector<int> experts = {};      ///< of an expert stack: which of the model's are here, ascending
+  bool may_be_panels = false;         ///< nothing but gemm and grouped_gemm reads it, with a provider that takes panels
 
   const std::string& name() const { return schema.name; }
   /// The schema's shape, with as many experts as are here.

@@ -53,6 +53,18 @@ List schemas_of(const MiniMaxM2Config& config) {
 
 }  // namespace
 
+ParameterSchema lora_a_schema(const ParameterSchema& base, int rank) {
+  ParameterSchema schema{base.name + "/lora_A", ParameterKind::adapter, base.shape};
+  schema.shape.end()[-2] = rank;
+  return schema;
+}
+
+ParameterSchema lora_b_schema(const ParameterSchema& base, int rank) {
+  ParameterSchema schema{base.name + "/lora_B", ParameterKind::adapter, base.shape};
+  schema.shape.back() = std::exchange(schema.shape.end()[-2], rank);
+  return schema;
+}
+
 std::int64_t ParameterSchema::num_values() const {
   return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
 }

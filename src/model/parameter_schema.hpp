@@ -15,10 +15,10 @@
 
 namespace m2 {
 
-enum class ParameterKind { embedding, norm, attention, router, experts, head };
+enum class ParameterKind { embedding, norm, attention, router, experts, head, adapter };
 template <>
-inline constexpr std::array<std::string_view, 6> kEnumNames<ParameterKind>{"embedding", "norm",    "attention",
-                                                                           "router",    "experts", "head"};
+inline constexpr std::array<std::string_view, 7> kEnumNames<ParameterKind>{"embedding", "norm", "attention", "router",
+                                                                           "experts",   "head", "adapter"};
 
 /// What a parameter is, wherever its numbers are: the same on every rank and in every checkpoint of the model.
 struct ParameterSchema {
@@ -31,12 +31,17 @@ struct ParameterSchema {
   bool is_expert_stack() const { return shape.size() == 3; }
   /// Whether a checkpoint may hold it as FP8 blocks with scales: attention projections and experts.
   bool may_be_fp8() const { return kind == ParameterKind::attention || kind == ParameterKind::experts; }
-  /// Whether a model holds it in float32 whatever its dtype is: vectors and the router.
-  bool stays_float32() const { return is_vector() || kind == ParameterKind::router; }
+  /// Whether a model holds it in float32 whatever its dtype is: vectors, the router and adapters.
+  bool stays_float32() const { return is_vector() || kind == ParameterKind::router || kind == ParameterKind::adapter; }
   std::int64_t num_values() const;
 
   bool operator==(const ParameterSchema&) const = default;
 };
+
+/// Of the adapter beside a weight, A and B: "<name>/lora_A", (rank, in), and "<name>/lora_B", B transposed, (rank,
+/// out); of a stack, (experts, rank, in) and (experts, rank, out).
+ParameterSchema lora_a_schema(const ParameterSchema& base, int rank);
+ParameterSchema lora_b_schema(const ParameterSchema& base, int rank);
 
 /// The shape of the float32 block scales that FP8 matrices of this shape have: one for each kFp8Block x kFp8Block block
 /// of each row part (ceil division), so that no block reaches from the gate into the up projection.
@@ -48,8 +53,9 @@ std::vector<std::int64_t> scale_shape(std::vector<std::int64_t> shape, int num_r
 /// float32.
 DType held_dtype(const ParameterSchema& schema, DType dtype, DType compute_dtype);
 
-/// Every parameter of a model, in the order of the forward pass, which is that of MiniMaxM2ForCausalLM::parameters()
-/// and of our checkpoints. The only place that says which parameters there are and what shapes they have.
+/// Every parameter of a model without adapters, in the order of the forward pass, which is that of
+/// MiniMaxM2ForCausalLM::base_parameters() and of our checkpoints. The only place that says which parameters there are
+/// and what shapes they have.
 class ParameterSchemas {
  public:
   explicit ParameterSchemas(const MiniMaxM2Config& config);

@@ -24,11 +24,16 @@ void MiniMaxM2ForCausalLM::train(const TrainingOptions& options) {
     training_ = std::make_shared<TrainingState>(type, model, std::move(recompute));
   };
   dtype_ == DType::bfloat16 ? make(std::type_identity<Bf16>()) : make(std::type_identity<float>());
+  const bool has_adapters = !adapter_parameters().empty();
+  const auto is_trained = [&](const ParameterSchema& schema) {
+    if (schema.kind == ParameterKind::router && !model.config().moe.train_gate) return false;
+    if (options.is_trained) return options.is_trained(schema);
+    return !has_adapters || schema.kind == ParameterKind::adapter;
+  };
   for (Parameter& parameter : parameters()) {
     if (parameter.gradient == nullptr) continue;
     *parameter.gradient = {};
-    const bool is_fixed = parameter.schema.kind == ParameterKind::router && !model.config().moe.train_gate;
-    if (!is_fixed && (!options.is_trained || options.is_trained(parameter.schema))) parameter.allocate_gradient(exec_);
+    if (is_trained(parameter.schema)) parameter.allocate_gradient(exec_);
   }
   if (model.config().moe.aux_loss_coeff == 0.0) return;
   for (Block& block : model.layers) {
@@ -40,14 +45,17 @@ TrainingLoss MiniMaxM2ForCausalLM::forward(const TrainingSequences& sequences, f
   M2_REQUIRE(training_, "forward in training mode: train() must be called first");
   require_ready();
   return std::visit(
-      [&](auto& pass) { return pass.forward(exec_, model, sequences, loss_scale, {lm_head, lm_head_grad}); },
+      [&](auto& pass) {
+        return pass.forward(exec_, model, sequences, loss_scale, {lm_head, lm_head_grad, lm_head_lora});
+      },
       training_->pass);
 }
 
 TrainingLoss MiniMaxM2ForCausalLM::evaluate(const TrainingSequences& sequences) {
   M2_REQUIRE(training_, "evaluate: train() must be called first");
   require_ready();
-  return std::visit([&](auto& pass) { return pass.evaluate(exec_, model, sequences, lm_head); }, training_->pass);
+  return std::visit([&](auto& pass) { return pass.evaluate(exec_, model, sequences, {lm_head, {}, lm_head_lora}); },
+                    training_->pass);
 }
 
 void MiniMaxM2ForCausalLM::backward(float auxiliary_share) {

@@ -52,7 +52,7 @@ TrainingPass<T>::Buffers::Buffers(const ModelConfig& config, std::span<const Rec
   {
     const Workspace::Frame frame(workspace);
     head.emplace(config.backend.linear, num_tokens, config.architecture.vocab_size, config.architecture.hidden_size,
-                 workspace);
+                 workspace, config.lora_rank);
   }
   backward.emplace(config, num_tokens, workspace);
 }
@@ -150,18 +150,20 @@ TrainingLoss TrainingPass<T>::forward(const ExecSpace& exec, const MiniMaxM2Mode
   run_blocks(exec, model, sequences);
   const OperationPlace place("lm_head");
   linear_cross_entropy<T>(exec, model.config().backend.linear, buffers_->final_TD, head.weight, sequences.target_T,
-                          loss_scale, *buffers_->head, buffers_->logprob_T, buffers_->dstream_TD, head.gradient);
+                          loss_scale, *buffers_->head, buffers_->logprob_T, buffers_->dstream_TD, head.gradient,
+                          head.adapter);
   awaits_backward_ = true;
   return read_loss(exec, sequences);
 }
 
 template <class T>
 TrainingLoss TrainingPass<T>::evaluate(const ExecSpace& exec, const MiniMaxM2Model& model,
-                                       const TrainingSequences& sequences, const Weight& head) {
+                                       const TrainingSequences& sequences, const TrainedHead& head) {
   run_blocks(exec, model, sequences);
   const OperationPlace place("lm_head");
-  linear_cross_entropy<T>(exec, model.config().backend.linear, buffers_->final_TD, head, sequences.target_T,
-                          /*scale=*/0.0f, *buffers_->head, buffers_->logprob_T, /*dx_RD=*/{}, /*dw_1VD=*/{});
+  linear_cross_entropy<T>(exec, model.config().backend.linear, buffers_->final_TD, head.weight, sequences.target_T,
+                          /*scale=*/0.0f, *buffers_->head, buffers_->logprob_T, /*dx_RD=*/{}, /*dw_1VD=*/{},
+                          head.adapter);
   return read_loss(exec, sequences);
 }
 

@@ -17,6 +17,7 @@ namespace m2 {
 struct TrainedHead {
   const Weight& weight;    ///< (V, D)
   View3D<float> gradient;  ///< without elements: not trained
+  const LowRankAdapter& adapter;
 };
 
 /// Forward and backward of one micro-batch at a time: the buffers of the pass, and what is kept from one to the other.
@@ -37,7 +38,7 @@ class TrainingPass {
 
   /// The loss alone: no gradient changes.
   TrainingLoss evaluate(const ExecSpace& exec, const MiniMaxM2Model& model, const TrainingSequences& sequences,
-                        const Weight& head);
+                        const TrainedHead& head);
 
   /// Adds the gradients of everything below the head, and of the auxiliary loss, of which this pass is
   /// `auxiliary_share`; tells `units` what it has added. Once for each forward(): throws Error otherwise.

@@ -15,7 +15,7 @@ template void gemm_panels(const ExecSpace&, View2D<const Bf16>, const Weight&, V
 template void gemm_panels(const ExecSpace&, View2D<const Bf16>, const Weight&, View1D<const int>, View2D<float>);
 
 void grouped_swiglu(const ExecSpace&, View2D<const Bf16>, const Weight&, View1D<const int>, View1D<const float>,
-                    View2D<Bf16>, View2D<Bf16>) {
+                    View2D<Bf16>, View2D<Bf16>, View2D<const Bf16>) {
   raise("grouped_swiglu: weights in panels are multiplied on hosts only; see grouped_gemm and swiglu");
 }
 

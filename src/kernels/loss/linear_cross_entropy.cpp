@@ -78,6 +78,7 @@ struct LossProblem {
   View1D<float> logprob_R;
   View2D<T> dx_RD;
   View3D<float> dw_1VD;
+  const LowRankAdapter& adapter;
 };
 
 /// Labelled rows [first, last), which are the labelled ones of rows [begin, end).
@@ -92,6 +93,7 @@ void compute_chunk(const ExecSpace& exec, const LossProblem<T>& problem, int fir
 
   gather_rows<T>(exec, problem.x_RD, slice(buffers.row_R, first, last), x_CD);
   gemm<T, float>(exec, problem.provider, x_CD, problem.w_VD, buffers.gemm_workspace, logits_CV);
+  low_rank_forward<T, float>(exec, problem.adapter, x_CD, no_offsets, buffers.lora_hidden, logits_CV);
   token_logprob(exec, logits_CV, target_C, logprob_C);
   spread_logprobs(exec, logprob_C, place_R, slice(problem.logprob_R, begin, end));
   if (problem.dx_RD.size() == 0 && problem.dw_1VD.size() == 0) return;
@@ -99,6 +101,9 @@ void compute_chunk(const ExecSpace& exec, const LossProblem<T>& problem, int fir
   cross_entropy_backward(exec, target_C, problem.scale, logits_CV);
   if (problem.dx_RD.size() > 0) {
     gemm_backward_input<float, T>(exec, logits_CV, problem.w_VD, no_offsets, dx_CD);
+    low_rank_backward_input<T, float>(exec, problem.adapter, logits_CV, no_offsets, buffers.lora_dhidden, dx_CD);
+    low_rank_backward_weights<T, float>(exec, problem.adapter, x_CD, logits_CV, no_offsets, buffers.lora_hidden,
+                                        buffers.lora_dhidden);
     const View2D<const int> place_R1(place_R.data(), place_R.extent(0), 1);
     combine<T>(exec, dx_CD, place_R1, View2D<const float>(), slice(problem.dx_RD, begin, end));
   }
@@ -108,7 +113,7 @@ void compute_chunk(const ExecSpace& exec, const LossProblem<T>& problem, int fir
 template <class T>
 void require_loss_shapes(const LossProblem<T>& problem, std::size_t num_targets) {
   constexpr const char* kName = "linear_cross_entropy";
-  const auto& [provider, x_RD, w_VD, scale, buffers, logprob_R, dx_RD, dw_1VD] = problem;
+  const auto& [provider, x_RD, w_VD, scale, buffers, logprob_R, dx_RD, dw_1VD, adapter] = problem;
   require_same(kName, "elements of target_R", num_targets, "rows of x_RD", x_RD.extent(0));
   require_same(kName, "elements of logprob_R", logprob_R.extent(0), "rows of x_RD", x_RD.extent(0));
   if (dx_RD.size() > 0) require_same_shape(kName, "dx_RD", dx_RD, "x_RD", x_RD);
@@ -122,7 +127,7 @@ void require_loss_shapes(const LossProblem<T>& problem, std::size_t num_targets)
 
 template <class T>
 LinearCrossEntropyBuffers<T>::LinearCrossEntropyBuffers(GemmProvider provider, std::int64_t num_rows, int vocabulary,
-                                                        int hidden_size, Workspace& workspace)
+                                                        int hidden_size, Workspace& workspace, int lora_rank)
     : row_R(workspace.take<int>(num_rows)),
       target_R(workspace.take<int>(num_rows)),
       place_R(workspace.take<int>(num_rows)),
@@ -131,13 +136,16 @@ LinearCrossEntropyBuffers<T>::LinearCrossEntropyBuffers(GemmProvider provider, s
       logits_CV(workspace.take<float>(chunk_rows(num_rows), vocabulary)),
       logprob_C(workspace.take<float>(chunk_rows(num_rows))),
       gemm_workspace(workspace.take<std::byte>(gemm_workspace_bytes(
-          provider, kDTypeOf<T>, kDTypeOf<T>, int(chunk_rows(num_rows)), vocabulary, hidden_size))) {}
+          provider, kDTypeOf<T>, kDTypeOf<T>, int(chunk_rows(num_rows)), vocabulary, hidden_size))),
+      lora_hidden(workspace.take<float>(chunk_rows(num_rows) * lora_rank)),
+      lora_dhidden(workspace.take<float>(chunk_rows(num_rows) * lora_rank)) {}
 
 template <class T>
 void linear_cross_entropy(const ExecSpace& exec, GemmProvider provider, View2D<const T> x_RD, const Weight& w_VD,
                           std::span<const int> target_R, float scale, const LinearCrossEntropyBuffers<T>& buffers,
-                          View1D<float> logprob_R, View2D<T> dx_RD, View3D<float> dw_1VD) {
-  const LossProblem<T> problem{provider, x_RD, w_VD, scale, buffers, logprob_R, dx_RD, dw_1VD};
+                          View1D<float> logprob_R, View2D<T> dx_RD, View3D<float> dw_1VD,
+                          const LowRankAdapter& adapter) {
+  const LossProblem<T> problem{provider, x_RD, w_VD, scale, buffers, logprob_R, dx_RD, dw_1VD, adapter};
   require_loss_shapes(problem, target_R.size());
   if (target_R.empty()) return;
   const int rows_per_chunk = buffers.logits_CV.extent_int(0);
@@ -160,7 +168,7 @@ void linear_cross_entropy(const ExecSpace& exec, GemmProvider provider, View2D<c
   template struct LinearCrossEntropyBuffers<T>;                                                                       \
   template void linear_cross_entropy(const ExecSpace&, GemmProvider, View2D<const T>, const Weight&,                  \
                                      std::span<const int>, float, const LinearCrossEntropyBuffers<T>&, View1D<float>, \
-                                     View2D<T>, View3D<float>)
+                                     View2D<T>, View3D<float>, const LowRankAdapter&)
 M2_INSTANTIATE_LINEAR_CROSS_ENTROPY(float);
 M2_INSTANTIATE_LINEAR_CROSS_ENTROPY(Bf16);
 #undef M2_INSTANTIATE_LINEAR_CROSS_ENTROPY

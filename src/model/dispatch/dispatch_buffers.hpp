@@ -53,13 +53,16 @@ struct LocalDispatchBuffers {
 template <class T>
 struct MoEActivations {
   Routing routing;
+  View1D<float> router_lora_hidden;              ///< of the router's adapter
   std::optional<LocalDispatchBuffers<T>> local;  ///< one of the two
   std::optional<ExchangeBuffers<T>> exchange;
   Workspace* plans;
 
   MoEActivations(const ModelConfig& config, const ExpertParallel* parallel, std::int64_t num_tokens,
                  Workspace& workspace)
-      : routing(config.architecture, num_tokens, workspace), plans(&workspace) {
+      : routing(config.architecture, num_tokens, workspace),
+        router_lora_hidden(workspace.take<float>(num_tokens * config.lora_rank)),
+        plans(&workspace) {
     if (parallel) {
       exchange.emplace(config, *parallel, num_tokens, workspace);
     } else {

@@ -19,6 +19,7 @@ struct ExpertRows {
   View1D<float> weight_R;
   View2D<T> x_RD, gate_up_R2F, activated_RF, y_RD;
   View1D<std::byte> gemm_workspace;
+  View1D<T> lora_hidden;       ///< of the adapters
   bool keeps_gate_up = false;  ///< gate_up_R2F must hold the products afterwards, which may otherwise skip it
 
   ExpertRows(const ModelConfig& config, std::int64_t num_rows, Workspace& workspace)
@@ -27,7 +28,8 @@ struct ExpertRows {
         gate_up_R2F(workspace.take<T>(num_rows, 2 * std::int64_t(config.architecture.intermediate_size))),
         activated_RF(workspace.take<T>(num_rows, config.architecture.intermediate_size)),
         y_RD(workspace.take<T>(num_rows, config.architecture.hidden_size)),
-        gemm_workspace(workspace.take<std::byte>(gemm_bytes(config, num_rows))) {}
+        gemm_workspace(workspace.take<std::byte>(gemm_bytes(config, num_rows))),
+        lora_hidden(workspace.take<T>(num_rows * config.lora_rank)) {}
 
   /// The same memory for fewer rows, with `offsets` of the experts.
   ExpertRows first(std::int64_t num_rows, const View1D<const int>& offsets) const {
