@@ -7,6 +7,7 @@
 #include <string>
 
 #include "checkpoint/convert/convert.hpp"
+#include "checkpoint/convert/merge.hpp"
 #include "checkpoint/formats/open_checkpoint.hpp"
 #include "checkpoint/inspect/diff.hpp"
 #include "checkpoint/inspect/info.hpp"
@@ -110,6 +111,24 @@ int run_tokenize(Communicator& world, const ConvertArguments& arguments) {
   return kDone;
 }
 
+int run_merge(Communicator& world, const ConvertArguments& arguments) {
+  const bool to_file = arguments.target.ends_with(".h5");
+  require_separate_paths(
+      std::array{PathRole{"BASE", arguments.source, PathUse::read}, PathRole{"ADAPTER", arguments.other, PathUse::read},
+                 PathRole{"OUT", arguments.target, to_file ? PathUse::write : PathUse::write_folder}});
+  if (world.size() > 1) raise_usage("merge runs on one process, found {} ranks: start it without mpirun", world.size());
+  const auto base = open_checkpoint(arguments.source);
+  const MergedCheckpoint merged = merge_adapter(*base, arguments.other, ExecSpace());
+  fmt::print(
+      "probe: logits differ by {:.2g} on average from those of base and adapter; the adapter changes them by "
+      "{:.2g}\n",
+      merged.probe.mean_difference, merged.probe.mean_change);
+  return report(world,
+                to_file ? import_checkpoint(*merged.source, arguments.target, DTypeChoice::keep)
+                        : export_checkpoint(*merged.source, arguments.target, DTypeChoice::keep, kDefaultShardBytes),
+                arguments.target);
+}
+
 int run_command(Communicator& world, const ConvertArguments& arguments) {
   switch (arguments.command) {
     case ConvertCommand::import_:
@@ -124,6 +143,8 @@ int run_command(Communicator& world, const ConvertArguments& arguments) {
       return run_diff(world, arguments);
     case ConvertCommand::tokenize:
       return run_tokenize(world, arguments);
+    case ConvertCommand::merge:
+      return run_merge(world, arguments);
   }
   raise("unknown command {}", int(arguments.command));
 }

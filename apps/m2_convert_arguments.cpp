@@ -77,6 +77,15 @@ void add_tokenize(CLI::App& app, ConvertArguments& arguments) {
                        "OURS=THEIRS: the file's names of keys, as in completion=answer");
 }
 
+void add_merge(CLI::App& app, ConvertArguments& arguments) {
+  CLI::App* merge = add_command(app, "merge", "folds a PEFT adapter into the weights; compares logits before it writes",
+                                ConvertCommand::merge, arguments);
+  merge->add_option("BASE", arguments.source, "an HDF5 checkpoint, or a Hugging Face folder")->required();
+  merge->add_option("ADAPTER", arguments.other, "folder with adapter_config.json and adapter_model.safetensors")
+      ->required();
+  merge->add_option("OUT", arguments.target, "OUT.h5: an HDF5 checkpoint; else a Hugging Face folder")->required();
+}
+
 }  // namespace
 
 std::optional<int> parse_arguments(int argc, char** argv, bool speaks, ConvertArguments& arguments) {
@@ -92,6 +101,7 @@ std::optional<int> parse_arguments(int argc, char** argv, bool speaks, ConvertAr
   });
   add_commands(app, arguments);
   add_tokenize(app, arguments);
+  add_merge(app, arguments);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -7,14 +7,14 @@
 
 namespace m2 {
 
-enum class ConvertCommand { import_, export_, info, verify, diff, tokenize };
+enum class ConvertCommand { import_, export_, info, verify, diff, tokenize, merge };
 
 /// The command line of m2-convert.
 struct ConvertArguments {
   ConvertCommand command = ConvertCommand::info;
   std::string source;  ///< the checkpoint that is read; of tokenize, the training data
-  std::string target;  ///< what import, export and tokenize write
-  std::string other;   ///< the second checkpoint of diff
+  std::string target;  ///< what import, export, tokenize and merge write
+  std::string other;   ///< the second checkpoint of diff, the adapter of merge
   std::string dtype = "keep";
   std::string alignment = "1MiB";
   std::string max_shard_size = "5GB";

@@ -25,6 +25,8 @@ void add_model_keys(std::vector<DeckKey>& keys) {
                       "memory and time, and for training from scratch."));
   keys.push_back(word("model.dtype", kEvery, &Deck::model, &ModelSection::dtype,
                       "Type of the activations and of unquantised weights; auto: what the checkpoint says."));
+  keys.push_back(path("model.adapter", kTexts, &Deck::model, &ModelSection::adapter, PathUse::read,
+                      "A PEFT folder with low-rank adapters for the model."));
 }
 
 void add_prompt_keys(std::vector<DeckKey>& keys) {

@@ -50,15 +50,19 @@ JobModel::JobModel(const Deck& deck, Communicator& world)
       load_options_(load_options(deck.io, world)),
       source_(open_source(deck, load_options_)),
       checkpoint_(deck.model.checkpoint.value_or(deck.model.config.value_or(""))),
-      model_(make_model(deck, source_.get(), world)) {
+      model_(make_model(deck, source_.get(), world)),
+      seed_(std::uint64_t(deck.data.seed)) {
   if (deck.output.expert_load) model_.model.count_expert_load(model_.exec());
-  for (Parameter& parameter : model_.parameters()) {
+  for (Parameter& parameter : model_.base_parameters()) {
     const DType dtype = source_ ? source_->find(parameter.name())->dtype : model_.weight_dtype();
     parameter.set_dtype(held_dtype(parameter.schema, dtype, model_.dtype()));
   }
   if (const auto json = text(kTokenizerFile)) {
     tokenizer_.emplace(Tokenizer::from_json(*json, place(kTokenizerFile)));
   }
+  LoraSection lora = deck.lora;
+  if (deck.job != Job::train) lora.adapter = deck.model.adapter;
+  lora_ = apply_lora(model_, lora);
 }
 
 std::optional<std::string> JobModel::text(const TextFile& file) const {
@@ -99,10 +103,14 @@ void JobModel::load() {
   }
   if (!source_) {
     if (world_.rank() == 0) fmt::print(stderr, "m2: random weights in place of a checkpoint: the text is nonsense\n");
-    return model_.initialize_weights(model_.weight_dtype(), /*seed=*/0);
+    model_.initialize_weights(model_.weight_dtype(), /*seed=*/0);
+  } else {
+    std::vector<Parameter> parameters = model_.base_parameters();
+    load_parameters(*source_, parameters, model_.exec(), model_.dtype(), load_options_);
   }
-  std::vector<Parameter> parameters = model_.parameters();
-  load_parameters(*source_, parameters, model_.exec(), model_.dtype(), load_options_);
+  if (!lora_) return;
+  if (world_.rank() == 0) fmt::print(stderr, "m2: {}\n", lora_->summary());
+  lora_->load(model_, seed_);
 }
 
 }  // namespace m2

@@ -11,6 +11,7 @@
 #include "config/deck.hpp"
 #include "config/generation_defaults.hpp"
 #include "infer/prompts.hpp"
+#include "jobs/lora.hpp"
 #include "model/minimax_m2_for_causal_lm.hpp"
 #include "text/tokenizer.hpp"
 
@@ -47,6 +48,8 @@ class JobModel {
   std::string checkpoint_;      // or the file of the configuration
   MiniMaxM2ForCausalLM model_;  // before load(), its parameters have dtypes and shapes but no memory
   std::optional<Tokenizer> tokenizer_;
+  std::optional<AppliedLora> lora_;
+  std::uint64_t seed_;  // of new adapters
 
   std::optional<std::string> text(const TextFile& file) const;
   std::string place(const TextFile& file) const;

@@ -16,6 +16,7 @@
 #include "jobs/training_plan.hpp"
 #include "jobs/training_run.hpp"
 #include "jobs/training_saver.hpp"
+#include "train/adapter_state.hpp"
 #include "train/checkpoint/load_state.hpp"
 #include "train/flop_count.hpp"
 #include "train/make_optimizer.hpp"
@@ -112,6 +113,20 @@ void write_page(const std::string& path, const Metrics& metrics, const JobModel&
   write_text_file_atomically(path, training_page(metrics.lines(), facts));
 }
 
+// Fills the optimizer's state and the adapters from the checkpoint; what the trainer wrote down.
+std::string restore_state(JobModel& job, const Optimizer& optimizer) {
+  std::vector<StateTensor> state = optimizer.state();
+  for (const StateTensor& tensor : adapter_state(job.model())) state.push_back(tensor);
+  load_state(*job.source(), state, job.model().exec());
+  return read_trainer_state(*job.source()).json;
+}
+
+void require_no_adapters(MiniMaxM2ForCausalLM& model, const std::string& restore_point) {
+  if (model.adapters().empty()) return;
+  raise_usage("restore.what: model leaves out the adapters of {}; expected all, or restore.from: none and lora.adapter",
+              restore_point);
+}
+
 }  // namespace
 
 void run_train(const Deck& given, Communicator& world, const JobRequest& request) {
@@ -149,16 +164,16 @@ void run_train(const Deck& given, Communicator& world, const JobRequest& request
   Optimizer optimizer = make_optimizer(model, deck.optimizer, trained, kRoundingSeed);
   RunPosition position;
   if (restore_point && deck.restore.what == RestoreWhat::all) {
-    load_state(*job.source(), optimizer.state(), model.exec());
-    const std::string json = read_trainer_state(*job.source()).json;
+    const std::string json = restore_state(job, optimizer);
     position = read_position(json, *restore_point);
     if (!deck.restore.override_deck) require_same_run(given, data.training.fingerprint(), json, *restore_point);
     fmt::print(stderr, "m2: goes on after step {} of {}\n", position.step, *restore_point);
   } else {
+    if (restore_point) require_no_adapters(model, *restore_point);
     fmt::print(stderr, "{}", groups.text());
   }
   Trainer trainer(model, optimizer, trainer_options(given, model, num_steps));
-  TrainingSaver saver(deck, model, optimizer, job.texts());  // makes the folder
+  TrainingSaver saver(given, model, optimizer, job.texts());  // makes the folder
   Metrics metrics(deck.output.file, position.step);
   TrainingRun run(given, data, trainer, saver, metrics, model.config(), num_steps, peak);
   const auto finish_page = [&] {

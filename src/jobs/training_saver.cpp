@@ -9,11 +9,13 @@
 
 #include "checkpoint/convert/convert.hpp"
 #include "checkpoint/formats/open_checkpoint.hpp"
+#include "checkpoint/formats/peft_adapter.hpp"
 #include "core/byte_size.hpp"
 #include "core/error.hpp"
 #include "core/memory.hpp"
 #include "jobs/checkpoint_scores.hpp"
 #include "jobs/memory_plan.hpp"
+#include "train/adapter_state.hpp"
 
 namespace m2 {
 
@@ -23,10 +25,12 @@ TrainingSaver::TrainingSaver(const Deck& deck, MiniMaxM2ForCausalLM& model, Opti
       model_(model),
       optimizer_(optimizer),
       state_{.config = model.config(),
-             .parameters = model.parameters(),
+             .parameters = model.base_parameters(),
              .optimizer = optimizer.state(),
              .trainer = {},
-             .texts = std::move(texts)} {
+             .texts = std::move(texts)},
+      base_model_(deck.model.checkpoint.value_or("")) {
+  for (const StateTensor& tensor : adapter_state(model)) state_.optimizer.push_back(tensor);
   if (!section_.folder) return;
   CheckpointFolder folder(*section_.folder);
   for (const std::string& path : folder.prepare()) {
@@ -39,7 +43,9 @@ TrainingSaver::TrainingSaver(const Deck& deck, MiniMaxM2ForCausalLM& model, Opti
 std::vector<std::size_t> TrainingSaver::trained_places() const {
   std::vector<std::size_t> places;
   for (const TrainedParameter& trained : optimizer_.parameters()) {
-    const auto found = std::ranges::find(state_.parameters, trained.schema.name, &Parameter::name);
+    std::string name = trained.schema.name;
+    if (trained.schema.kind == ParameterKind::adapter) name.resize(name.rfind('/'));
+    const auto found = std::ranges::find(state_.parameters, name, &Parameter::name);
     places.push_back(std::size_t(found - state_.parameters.begin()));
   }
   return places;
@@ -62,7 +68,7 @@ void TrainingSaver::save(std::int64_t step, std::string trainer_json, bool is_be
 }
 
 void TrainingSaver::score_last(const TrainingSequences& sequences) {
-  if (!writer_ || !saved_step_) return;
+  if (!writer_ || !saved_step_ || !adapter_state(model_).empty()) return;  // adapters are no part of /model
   const std::optional<SaveResult> result = writer_->wait();
   tell(result);
   if (result && !result->error.empty()) return;
@@ -90,15 +96,20 @@ void TrainingSaver::tell(const std::optional<SaveResult>& result) {
   }
 }
 
-// Beside the checkpoint: "run/step-20-hf". An earlier export of the step, by a run that was killed afterwards, is
-// replaced: it may be incomplete.
+// Beside the checkpoint: "run/step-20-hf", or of adapters alone "run/step-20-peft". An earlier export of the step, by a
+// run that was killed afterwards, is replaced: it may be incomplete.
 void TrainingSaver::export_step(std::int64_t step) {
   const std::string file = CheckpointFolder(*section_.folder).file(step);
-  const std::string folder = (std::filesystem::path(file).replace_extension("").string()) + "-hf";
+  const bool has_adapters = !model_.adapters().empty();
+  const std::string folder =
+      std::filesystem::path(file).replace_extension("").string() + (has_adapters ? "-peft" : "-hf");
   try {
     std::filesystem::remove_all(folder);
-    const auto source = open_checkpoint(file);
-    export_checkpoint(*source, folder, DTypeChoice::keep, kDefaultShardBytes);
+    if (has_adapters) {
+      write_adapter(model_, folder, base_model_);
+    } else {
+      export_checkpoint(*open_checkpoint(file), folder, DTypeChoice::keep, kDefaultShardBytes);
+    }
     fmt::print(stderr, "m2: exported {}\n", folder);
   } catch (const Error& error) {
     fmt::print(stderr, "m2: step {} was not exported: {}\n", step, error.what());

@@ -17,7 +17,8 @@ namespace m2 {
 class TrainingSaver {
  public:
   /// Without checkpoint.folder nothing is saved. `texts` travel along. While a save is under way the optimizer waits,
-  /// parameter by parameter, for what is still being read.
+  /// parameter by parameter, for what is still being read. The deck is the user's: adapters that are exported name its
+  /// model.checkpoint as the model that they belong to.
   TrainingSaver(const Deck& deck, MiniMaxM2ForCausalLM& model, Optimizer& optimizer, Texts texts);
   ~TrainingSaver();
 
@@ -32,7 +33,7 @@ class TrainingSaver {
   void finish();
 
  private:
-  // Of the model's parameters, which the optimizer's parameter i is.
+  // Of the base's parameters, which the optimizer's parameter i is, or is the adapter of.
   std::vector<std::size_t> trained_places() const;
   void tell(const std::optional<SaveResult>& result);
   void export_step(std::int64_t step);
@@ -42,6 +43,7 @@ class TrainingSaver {
   MiniMaxM2ForCausalLM& model_;
   Optimizer& optimizer_;
   TrainingState state_;
+  std::string base_model_;
   std::optional<BackgroundWriter> writer_;
   std::optional<std::int64_t> saved_step_;
 };

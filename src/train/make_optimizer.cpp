@@ -8,6 +8,9 @@ namespace m2 {
 
 std::vector<ParameterSchema> trainable_parameters(MiniMaxM2ForCausalLM& model) {
   std::vector<ParameterSchema> schemas;
+  const std::vector<Parameter> adapters = model.adapter_parameters();
+  for (const Parameter& parameter : adapters) schemas.push_back(parameter.schema);
+  if (!adapters.empty()) return schemas;
   for (const Parameter& parameter : model.parameters()) {
     const bool is_fixed = parameter.schema.kind == ParameterKind::router && !model.model.config().moe.train_gate;
     if (parameter.gradient != nullptr && !is_fixed) schemas.push_back(parameter.schema);

@@ -10,7 +10,7 @@
 namespace m2 {
 
 /// The parameters of a model that gradients reach, in its order: not the selection bias, and the router only where
-/// moe.train_gate says so.
+/// moe.train_gate says so. Of a model with adapters, those alone.
 std::vector<ParameterSchema> trainable_parameters(MiniMaxM2ForCausalLM& model);
 
 /// Those of them that are trained, and how.

@@ -114,8 +114,8 @@ void MiniMaxM2ForCausalLM::save_pretrained(const std::string& folder) const {
       "save_pretrained: the experts are split over {} ranks, and no rank has all of them: load the checkpoint on "
       "one rank, or use m2-convert export",
       parallel->group->size());
-  MiniMaxM2ForCausalLM views = *this;  // shares the memory; parameters() needs one that may be changed
-  const ModelSource source(config(), views.parameters(), exec_);
+  MiniMaxM2ForCausalLM views = *this;  // shares the memory; base_parameters() needs one that may be changed
+  const ModelSource source(config(), views.base_parameters(), exec_);
   export_checkpoint(source, folder, DTypeChoice::keep, kDefaultShardBytes);
 }
 

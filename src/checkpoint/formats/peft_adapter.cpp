@@ -195,22 +195,28 @@ std::vector<float> PeftAdapter::read_half(const ParameterSchema& base, const Hal
 }
 
 void PeftAdapter::load(MiniMaxM2ForCausalLM& model) const {
-  std::vector<Parameter> parameters = model.adapter_parameters();
-  M2_REQUIRE(model.adapters() == adapters_, "{}: the model's adapters are not those of the folder", folder_);
-  for (std::size_t i = 0; i < parameters.size(); ++i) {  // A and B in turn
-    Parameter& parameter = parameters[i];
-    const ParameterSchema& base = schemas_.at(adapters_[i / 2].base);
-    const std::vector<float> whole = read_half(base, halves_[i / 2], i % 2 == 0);
-    parameter.allocate(model.exec(), DType::float32);
-    const View3D<float> values = parameter.weight->values<float>();
-    const std::size_t size = values.extent(1) * values.extent(2);
-    for (std::size_t e = 0; e < values.extent(0); ++e) {
-      const std::size_t place = base.is_expert_stack() ? std::size_t(parameter.experts[e]) : 0;
-      copy_to_device(model.exec(), std::span(whole).subspan(place * size, size),
-                     View1D<float>(values.data() + e * size, size));
-    }
-    model.exec().fence("m2::adapter: the host's values end here");
+  const std::vector<AdapterSpec> of_model = model.adapters();
+  std::vector<Parameter> parameters = model.adapter_parameters();  // A and B in turn
+  for (std::size_t i = 0; i < adapters_.size(); ++i) {
+    const auto found = std::ranges::find(of_model, adapters_[i].base, &AdapterSpec::base);
+    M2_REQUIRE(found != of_model.end() && found->rank == adapters_[i].rank,
+               "{}: the model has no adapter of rank {} beside '{}'", folder_, adapters_[i].rank, adapters_[i].base);
+    const std::size_t place = 2 * std::size_t(found - of_model.begin());
+    for (const bool is_a : {true, false}) load_half(i, is_a, parameters[place + (is_a ? 0 : 1)], model.exec());
   }
+}
+
+void PeftAdapter::load_half(std::size_t index, bool is_a, Parameter& parameter, const ExecSpace& exec) const {
+  const ParameterSchema& base = schemas_.at(adapters_[index].base);
+  const std::vector<float> whole = read_half(base, halves_[index], is_a);
+  parameter.allocate(exec, DType::float32);
+  const View3D<float> values = parameter.weight->values<float>();
+  const std::size_t size = values.extent(1) * values.extent(2);
+  for (std::size_t e = 0; e < values.extent(0); ++e) {
+    const std::size_t place = base.is_expert_stack() ? std::size_t(parameter.experts[e]) : 0;
+    copy_to_device(exec, std::span(whole).subspan(place * size, size), View1D<float>(values.data() + e * size, size));
+  }
+  exec.fence("m2::adapter: the host's values end here");
 }
 
 namespace {

@@ -24,8 +24,8 @@ class PeftAdapter {
   /// In the order of their bases.
   const std::vector<AdapterSpec>& adapters() const { return adapters_; }
 
-  /// Gives the model's adapters memory and fills them. They must be those of adapters(), of these ranks: throws Error
-  /// otherwise. Of a stack, the experts that are in this process.
+  /// Gives the model's adapters memory and fills them. Those of adapters() must be among the model's, with these ranks:
+  /// throws Error otherwise. Others are left alone. Of a stack, the experts that are in this process.
   void load(MiniMaxM2ForCausalLM& model) const;
 
  private:
@@ -37,6 +37,7 @@ class PeftAdapter {
   };
   class Matching;
 
+  void load_half(std::size_t index, bool is_a, Parameter& parameter, const ExecSpace& exec) const;
   std::vector<float> values(const TensorEntry& entry) const;
   std::vector<float> read_half(const ParameterSchema& base, const Halves& halves, bool is_a) const;
 

@@ -135,6 +135,28 @@ void low_rank_backward_weights(const ExecSpace& exec, const LowRankAdapter& adap
   }
 }
 
+void low_rank_merge(const ExecSpace& exec, const LowRankAdapter& adapter, View3D<float> values_ENK) {
+  const View3D<const float> a_EJK = adapter.a.values<float>(), b_EJN = adapter.b.values<float>();
+  require_same("low_rank_merge", "matrices of the values", values_ENK.extent(0), "matrices of A", a_EJK.extent(0));
+  require_same("low_rank_merge", "rows of the values", values_ENK.extent(1), "rows of B", b_EJN.extent(2));
+  require_same("low_rank_merge", "columns of the values", values_ENK.extent(2), "columns of A", a_EJK.extent(2));
+  const LoggedOperation logged(exec, "low_rank_merge",
+                               [&] { return array_cost(values_ENK, values_ENK, a_EJK, b_EJN); });
+  const int num_rows = values_ENK.extent_int(1), width = values_ENK.extent_int(2), rank = adapter.rank();
+  const float scale = adapter.scale();
+  Kokkos::parallel_for(
+      "m2::low_rank_merge", row_policy(exec, values_ENK.extent_int(0) * num_rows),
+      KOKKOS_LAMBDA(const RowMember& team) {
+        const int e = team.league_rank() / num_rows, n = team.league_rank() % num_rows;
+        float* values = &values_ENK(e, n, 0);
+        row_store(team, width, values, [=](int k) {
+          float sum = 0.0f;
+          for (int j = 0; j < rank; ++j) sum += b_EJN(e, j, n) * a_EJK(e, j, k);
+          return values[k] + scale * sum;
+        });
+      });
+}
+
 #define M2_INSTANTIATE_LOW_RANK(T, Y)                                                                                \
   template void low_rank_forward(const ExecSpace&, const LowRankAdapter&, View2D<const T>, View1D<const int>,        \
                                  View1D<Y>, View2D<Y>);                                                              \

@@ -43,4 +43,8 @@ template <class T, class Y>
 void low_rank_backward_weights(const ExecSpace& exec, const LowRankAdapter& adapter, View2D<const T> x_RK,
                                View2D<const Y> dy_RN, View1D<const int> offset_E1, View1D<Y> hidden, View1D<Y> dhidden);
 
+/// values[e] += scale B[e] A[e], the weight that the adapter amounts to: for each element one chain over ascending
+/// ranks in float32. Throws Error when shapes disagree.
+void low_rank_merge(const ExecSpace& exec, const LowRankAdapter& adapter, View3D<float> values_ENK);
+
 }  // namespace m2
