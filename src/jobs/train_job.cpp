@@ -132,9 +132,6 @@ void require_no_adapters(MiniMaxM2ForCausalLM& model, const std::string& restore
 void run_train(const Deck& given, Communicator& world, const JobRequest& request) {
   if (world.size() > 1)
     raise_usage("job train runs on one process, found {} ranks: start it without mpirun", world.size());
-  if (given.lora.rank || given.lora.adapter) {
-    raise_usage("lora: this version trains whole parameters; leave the section out, and choose them with train.freeze");
-  }
   const std::optional<std::string> restore_point = find_restore_point(given);
   const Deck deck = with_weights_of(given, restore_point);
   JobModel job(deck, world);
