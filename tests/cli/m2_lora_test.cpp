@@ -139,7 +139,7 @@ TEST_F(M2Lora, ScoresWithAnAdapterAndWithMergedWeights) {
 TEST_F(M2Lora, NewAdaptersBesideWhatTheDeckNames) {
   const Outcome outcome = train(
       "train.global_batch=3 train.steps=1 schedule.name=constant lora.rank=4 lora.alpha=8 "
-      "'lora.targets=[q_proj, experts, gate, lm_head]' moe.train_gate=true checkpoint.export=final checkpoint.folder=" +
+      "'lora.targets=[q_proj, experts, gate, lm_head]' checkpoint.export=final checkpoint.folder=" +
       folder_ / "run");
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("adapters: q_proj 3, gate 3, experts 6, lm_head 1; rank 4, alpha 8"));
