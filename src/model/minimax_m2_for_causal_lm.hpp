@@ -127,7 +127,8 @@ class MiniMaxM2ForCausalLM {
   void interleave_weights();
   void deinterleave_weights();
 
-  /// Writes a Hugging Face folder with the weights as they are, without adapters. Defined in the library KokkosM2::checkpoint.
+  /// Writes a Hugging Face folder with the weights as they are, without adapters. Defined in the library
+  /// KokkosM2::checkpoint.
   void save_pretrained(const std::string& folder) const;
 
   /// The base's in the order of ParameterSchemas, then A and B of each adapter in the order of their bases.
