@@ -46,7 +46,7 @@ struct ModelSection {
   std::optional<std::string> checkpoint;  ///< HDF5 file or Hugging Face directory
   std::optional<std::string> config;      ///< config.json of a model that gets random weights
   ComputeDType dtype = ComputeDType::automatic;
-  std::optional<std::string> adapter;  ///< PEFT folder
+  std::optional<std::string> adapter = {};  ///< PEFT folder
   bool operator==(const ModelSection&) const = default;
 };
 
