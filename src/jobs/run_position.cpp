@@ -16,10 +16,16 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // What the steps of a run depend on.
-constexpr std::array<std::string_view, 9> kSteering{
-    "moe.",        "data.",        "optimizer.",         "schedule.",
-    "train.steps", "train.epochs", "train.global_batch", "train.max_grad_norm",
-    "train.freeze"};
+constexpr std::array<std::string_view, 10> kSteering{"lora.",
+                                                     "moe.",
+                                                     "data.",
+                                                     "optimizer.",
+                                                     "schedule.",
+                                                     "train.steps",
+                                                     "train.epochs",
+                                                     "train.global_batch",
+                                                     "train.max_grad_norm",
+                                                     "train.freeze"};
 
 // The lines "key: value" of a deck that steer its steps.
 std::map<std::string, std::string> steering_lines(const std::string& deck) {
