@@ -21,8 +21,9 @@ TEST(DeckPaths, EveryPathHasARole) {
     if (key.is_text || key.path_use) roles += key.path + " " + role_of(key) + "\n";
   }
   EXPECT_EQ(roles,
-            "model.checkpoint read\nmodel.config read\nprompts.file read\nprompts.text -\ndata.file read\n"
-            "data.file read\ndata.files read\nlora.adapter read\ncheckpoint.folder add to\nvalidation.file read\n"
+            "model.checkpoint read\nmodel.config read\nmodel.adapter read\nprompts.file read\nprompts.text -\n"
+            "data.file read\ndata.file read\ndata.files read\nlora.adapter read\ncheckpoint.folder add "
+            "to\nvalidation.file read\n"
             "restore.from read\noutput.file write\noutput.file write\noutput.report write\noutput.report write\n"
             "output.expert_load write\nparallel.placement read\n");
 }
