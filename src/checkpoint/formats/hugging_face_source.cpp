@@ -5,15 +5,12 @@
 #include <filesystem>
 #include <utility>
 
+#include "checkpoint/formats/path_in.hpp"
 #include "checkpoint/match_tensors.hpp"
 #include "io/file.hpp"
 
 namespace m2 {
 namespace {
-
-std::string path_in(const std::string& folder, std::string_view file_name) {
-  return (std::filesystem::path(folder) / file_name).string();
-}
 
 MiniMaxM2Config read_config(const std::string& folder) {
   const std::string path = path_in(folder, kConfigFile.file_name);

@@ -12,6 +12,7 @@
 #include <span>
 
 #include "checkpoint/formats/adapter_config.hpp"
+#include "checkpoint/formats/path_in.hpp"
 #include "checkpoint/formats/pending_folder.hpp"
 #include "core/error.hpp"
 #include "core/host_copy.hpp"
@@ -25,10 +26,6 @@ namespace {
 constexpr std::string_view kConfigName = "adapter_config.json", kTensorsName = "adapter_model.safetensors";
 constexpr std::string_view kPrefix = "base_model.model.", kSuffixA = ".lora_A.weight", kSuffixB = ".lora_B.weight";
 constexpr std::size_t kMaxDefects = 10;
-
-std::string path_in(const std::string& folder, std::string_view file_name) {
-  return (std::filesystem::path(folder) / file_name).string();
-}
 
 // Sizes of an adapter: E matrices (1 if it is no stack) of out x in, rank J.
 struct Sizes {
